@@ -1,0 +1,149 @@
+import { type Node, parseTree } from "jsonc-parser"
+
+/**
+ * JSON as it was written: order of members, spelling of numbers and strings, unknown and integer-like keys all
+ * survive, which JavaScript objects cannot promise. Values are immutable; editing makes a new document.
+ */
+export type Json = JsonObject | JsonArray | JsonScalar
+
+export interface JsonObject {
+  readonly kind: "object"
+  readonly members: readonly JsonMember[]
+}
+
+export interface JsonMember {
+  readonly key: string
+  /** The key as it was spelled, with its quotes. */
+  readonly rawKey: string
+  readonly value: Json
+}
+
+export interface JsonArray {
+  readonly kind: "array"
+  readonly items: readonly Json[]
+}
+
+export interface JsonScalar {
+  readonly kind: "scalar"
+  /** The literal as it was spelled. */
+  readonly raw: string
+  readonly value: string | number | boolean | null
+}
+
+const MAX_DEPTH = 64
+
+/**
+ * Parses UTF-8 JSON (RFC 8259) strictly. Throws SyntaxError on invalid UTF-8, a byte order mark, a duplicate key
+ * (RFC 7493, 2.3) or nesting deeper than 64.
+ */
+export function parseJson(bytes: Uint8Array): Json {
+  const text = decodeUtf8(bytes)
+  checkDepth(text)
+  JSON.parse(text) // the strict grammar; the tree below only adds where everything stands
+  const root = parseTree(text)
+  if (root === undefined) throw new SyntaxError("Cannot parse JSON: the document is empty")
+  return fromNode(root, text)
+}
+
+/** Compact: no white space between tokens, no newline at the end. */
+export function printJson(json: Json): string {
+  switch (json.kind) {
+    case "scalar":
+      return json.raw
+    case "array":
+      return `[${json.items.map(printJson).join(",")}]`
+    case "object":
+      return `{${json.members.map(({ rawKey, value }) => `${rawKey}:${printJson(value)}`).join(",")}}`
+    default:
+      return json satisfies never
+  }
+}
+
+/** Makes a document of plain values; members that are undefined are left out. */
+export function toJson(value: unknown): Json {
+  if (Array.isArray(value)) return { kind: "array", items: value.map(toJson) }
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).filter(([, member]) => member !== undefined)
+    return { kind: "object", members: entries.map(([key, member]) => newMember(key, toJson(member))) }
+  }
+  if (value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
+    return { kind: "scalar", raw: JSON.stringify(value), value }
+  }
+  throw new TypeError(`Cannot make JSON of a ${typeof value}`)
+}
+
+/** Null: there is no such member, or `json` is no object. */
+export function getMember(json: Json | null, key: string): Json | null {
+  if (json?.kind !== "object") return null
+  return json.members.find((member) => member.key === key)?.value ?? null
+}
+
+/** Replaces the member where it stands, or appends it. */
+export function withMember(object: JsonObject, key: string, value: Json): JsonObject {
+  const replaced = object.members.map((member) => (member.key === key ? { ...member, value } : member))
+  const found = object.members.some((member) => member.key === key)
+  return { kind: "object", members: found ? replaced : [...replaced, newMember(key, value)] }
+}
+
+export function withoutMembers(object: JsonObject, ...keys: readonly string[]): JsonObject {
+  return { kind: "object", members: object.members.filter(({ key }) => !keys.includes(key)) }
+}
+
+export const asObject = (json: Json | null): JsonObject | null => (json?.kind === "object" ? json : null)
+
+/** The items of an array; none for null, which documents use for an empty list. */
+export const asItems = (json: Json | null): readonly Json[] => (json?.kind === "array" ? json.items : [])
+
+export const asString = (json: Json | null): string | null =>
+  json?.kind === "scalar" && typeof json.value === "string" ? json.value : null
+
+/** Null for what is no integer between 0 and 2^53 - 1. */
+export function asSize(json: Json | null): number | null {
+  if (json?.kind !== "scalar" || typeof json.value !== "number" || !/^(?:0|[1-9][0-9]*)$/.test(json.raw)) return null
+  return Number.isSafeInteger(json.value) ? json.value : null
+}
+
+const newMember = (key: string, value: Json): JsonMember => ({ key, rawKey: JSON.stringify(key), value })
+
+function decodeUtf8(bytes: Uint8Array): string {
+  const text = decodeFatally(bytes)
+  if (text.startsWith("\uFEFF")) throw new SyntaxError("Cannot parse JSON: it begins with a byte order mark")
+  return text
+}
+
+function decodeFatally(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new SyntaxError("Cannot parse JSON: it is not valid UTF-8", { cause })
+  }
+}
+
+/** Before any recursion: a deep document must not exhaust the stack. */
+function checkDepth(text: string): void {
+  let depth = 0
+  for (const { 0: token } of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (token === "{" || token === "[") depth += 1
+    if (token === "}" || token === "]") depth -= 1
+    if (depth > MAX_DEPTH) throw new SyntaxError(`Cannot parse JSON: it is nested deeper than ${MAX_DEPTH}`)
+  }
+}
+
+function fromNode(node: Node, text: string): Json {
+  const children = node.children ?? []
+  if (node.type === "array") return { kind: "array", items: children.map((child) => fromNode(child, text)) }
+  if (node.type === "object") return fromObject(children, text)
+  return { kind: "scalar", raw: text.slice(node.offset, node.offset + node.length), value: node.value }
+}
+
+function fromObject(properties: readonly Node[], text: string): JsonObject {
+  const seen = new Set<string>()
+  const members = properties.map(({ children: [key, value] = [] }) => {
+    if (key === undefined || value === undefined) throw new SyntaxError("Cannot parse JSON: a member has no value")
+    if (seen.has(key.value))
+      throw new SyntaxError(`Cannot parse JSON: the key ${JSON.stringify(key.value)} stands twice`)
+    seen.add(key.value)
+    return { key: key.value, rawKey: text.slice(key.offset, key.offset + key.length), value: fromNode(value, text) }
+  })
+  return { kind: "object", members }
+}
