@@ -1,0 +1,20 @@
+/**
+ * True when an If-None-Match header names `etag` (a strong one, given without quotes), so that the answer is 304
+ * (RFC 9110, 13.1.2: weak comparison). Clients that forget the quotes are understood.
+ */
+export function matchesNone(header: string | null, etag: string): boolean {
+  if (header === null) return false
+  if (header.trim() === "*") return true
+  return header.split(",").some((part) => opaqueTag(part) === etag)
+}
+
+/** True when a Range may be answered in part: no If-Range, or one that names exactly this content (RFC 9110, 13.1.5). */
+export function allowsRange(ifRange: string | null, etag: string): boolean {
+  if (ifRange === null) return true
+  return !ifRange.trim().startsWith("W/") && opaqueTag(ifRange) === etag
+}
+
+function opaqueTag(text: string): string {
+  const strong = text.trim().replace(/^W\//, "")
+  return strong.startsWith('"') && strong.endsWith('"') && strong.length >= 2 ? strong.slice(1, -1) : strong
+}

@@ -1,0 +1,63 @@
+/** Reads a stream of at most `limit` bytes. Rejects with RangeError, and cancels the stream, when there are more. */
+export async function readBytes(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of stream) {
+    size += chunk.byteLength
+    if (size > limit) throw new RangeError(`More than ${limit} bytes`)
+    chunks.push(chunk)
+  }
+  const whole = new Uint8Array(size)
+  let offset = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return whole
+}
+
+export async function readText(stream: ReadableStream<Uint8Array>, limit: number): Promise<string> {
+  return new TextDecoder().decode(await readBytes(stream, limit))
+}
+
+/**
+ * The part of a stream from `skip` on, at most `length` bytes. Errors when it ends before; cancels the rest.
+ */
+export function sliceStream(
+  stream: ReadableStream<Uint8Array>,
+  skip: number,
+  length: number,
+): ReadableStream<Uint8Array> {
+  const reader = stream.getReader()
+  let toSkip = skip
+  let left = length
+  const next = async (): Promise<Uint8Array> => {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) throw new RangeError(`The stream ended ${toSkip + left} bytes too early`)
+      const skipped = Math.min(toSkip, value.byteLength)
+      toSkip -= skipped
+      const piece = value.subarray(skipped, skipped + left)
+      if (piece.byteLength > 0) return piece
+    }
+  }
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        if (left === 0) return controller.close()
+        try {
+          const piece = await next()
+          left -= piece.byteLength
+          controller.enqueue(piece)
+          if (left > 0) return
+          controller.close()
+          await reader.cancel()
+        } catch (error) {
+          controller.error(error)
+        }
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+}
