@@ -1,0 +1,78 @@
+export const LEVELS = ["debug", "info", "warn", "error"] as const
+export type Level = (typeof LEVELS)[number]
+export type Fields = Readonly<Record<string, unknown>>
+
+export interface Logger {
+  debug(message: string, fields?: Fields): void
+  info(message: string, fields?: Fields): void
+  warn(message: string, fields?: Fields): void
+  error(message: string, fields?: Fields): void
+}
+
+export interface LoggerOptions {
+  readonly format: "json" | "text"
+  readonly version: string
+  /** Asked for every line, so that the level can change while the process runs. */
+  readonly level: () => Level
+  readonly write: (line: string) => void
+  readonly now?: () => Date
+}
+
+const SEVERITY = { debug: "DEBUG", info: "INFO", warn: "WARNING", error: "ERROR" } as const
+const MAX_TEXT = 2048
+const REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+
+/** One line per entry; JSON in the shape that Google Cloud's log agents read, as the original facade wrote it. */
+export function createLogger({ format, version, level, write, now = () => new Date() }: LoggerOptions): Logger {
+  const print = format === "json" ? jsonLine : textLine
+  const emit =
+    (entryLevel: Level) =>
+    (message: string, fields: Fields = {}) => {
+      if (LEVELS.indexOf(entryLevel) < LEVELS.indexOf(level())) return
+      write(print(entryLevel, message, fields, { version, time: now().toISOString() }))
+    }
+  return { debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
+}
+
+/** For tests and tools that have nobody to tell. */
+export const silentLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+/** What went wrong and why, on one line: the messages of an error and of its causes. */
+export function errorText(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(errorText).join("; ")
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause === undefined ? "" : errorText(error.cause)
+  return cause === "" || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`
+}
+
+interface Stamp {
+  readonly version: string
+  readonly time: string
+}
+
+function jsonLine(level: Level, message: string, fields: Fields, { version, time }: Stamp): string {
+  const reported = fields["error"] !== undefined && (level === "warn" || level === "error")
+  const entry = {
+    level: level === "warn" ? "warning" : level,
+    severity: SEVERITY[level],
+    message,
+    time,
+    serviceContext: { service: "registry-facade", version },
+    ...(reported ? { "@type": REPORTED_ERROR } : {}),
+    ...fields,
+  }
+  return `${JSON.stringify(entry, printable)}\n`
+}
+
+function textLine(level: Level, message: string, fields: Fields, { time }: Stamp): string {
+  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${JSON.stringify(printable(key, value))}`)
+  return `${time} ${SEVERITY[level].padEnd(7)} ${message}${rest.join("")}\n`
+}
+
+function printable(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return truncated(errorText(value))
+  if (typeof value === "bigint") return value.toString()
+  return typeof value === "string" ? truncated(value) : value
+}
+
+const truncated = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}...` : text)

@@ -1,0 +1,40 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client"
+
+/** Where the bytes of a blob came from; a closed set, used as a label. */
+export type SourceName = "disk" | "ipfs" | "upstream" | "config" | "static" | "image" | "content" | "peer" | "s3"
+export type Outcome = "hit" | "miss" | "error"
+export type UpstreamKind = "manifest" | "blob" | "tags" | "referrers" | "token"
+export type Route = "base" | "manifest" | "blob" | "tags" | "referrers" | "other"
+
+const SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120]
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** Every metric of the product, declared once. */
+export function createMetrics() {
+  const registry = new Registry()
+  const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Counter({ name: `registry_facade_${name}`, help, labelNames, registers: [registry] })
+  const histogram = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Histogram({ name: `registry_facade_${name}`, help, labelNames, buckets: SECONDS, registers: [registry] })
+  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Gauge({ name: `registry_facade_${name}`, help, labelNames, registers: [registry] })
+  return {
+    registry,
+    httpRequests: counter("http_requests_total", "Requests answered, by route and status", ["route", "code"]),
+    httpSeconds: histogram("http_request_seconds", "Time until the answer was ready to be sent", ["route"]),
+    blobBytes: counter("blob_bytes_total", "Bytes of blobs read, by the source that had them", ["source"]),
+    blobRequests: counter("blob_requests_total", "Blobs asked of a source, by outcome", ["source", "outcome"]),
+    blobTtfb: histogram("blob_ttfb_seconds", "Time until a source gave the first byte of a blob", ["source"]),
+    upstreamRequests: counter("upstream_requests_total", "Requests to upstream registries", ["host", "kind", "code"]),
+    upstreamResumes: counter(
+      "upstream_resumes_total",
+      "Transfers that went on in the middle of a blob after a failure",
+      [],
+    ),
+    coalesced: counter("coalesced_total", "Requests that joined a transfer which was under way", []),
+    integrityFailures: counter("integrity_failures_total", "Blobs whose bytes did not match their digest", ["source"]),
+    configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),
+    inflightDownloads: gauge("inflight_downloads", "Blobs that are being fetched now", []),
+  }
+}
