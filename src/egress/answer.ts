@@ -1,0 +1,64 @@
+import { RegistryError } from "../oci/error.ts"
+import { EgressError } from "./egress.ts"
+import { StatusError } from "./open-range.ts"
+
+/** Turns an answer that is no success into what the client is told: the reference, the host, its status, a hint. */
+export function refusedAnswer(what: string, host: string, status: number, headers: Headers): RegistryError {
+  const text = `${what}: ${host} answered ${status}`
+  if (status === 401 || status === 403) {
+    return new RegistryError("DENIED", `${text}; check the credentials for ${host} and what they may read`, {
+      detail: "upstream_auth",
+    })
+  }
+  if (status === 429) {
+    const retryAfterSeconds = parseRetryAfter(headers.get("retry-after")) ?? 10
+    return new RegistryError("TOOMANYREQUESTS", `${text}; its limit of requests is reached`, { retryAfterSeconds })
+  }
+  if (status >= 500 || status === 408 || status === 425) {
+    const retryAfterSeconds = parseRetryAfter(headers.get("retry-after")) ?? 2
+    return new RegistryError("UNAVAILABLE", `${text}; try again`, { retryAfterSeconds })
+  }
+  return new RegistryError("UNKNOWN", `${text}, which is not understood; is it a registry?`, { status: 502 })
+}
+
+/** Seconds to wait, from either form of Retry-After (RFC 9110, 10.2.3). Null: absent or not understood. */
+export function parseRetryAfter(header: string | null, now: number = Date.now()): number | null {
+  if (header === null) return null
+  if (/^\d{1,9}$/.test(header.trim())) return Number(header)
+  const date = Date.parse(header)
+  return Number.isNaN(date) ? null : Math.max(0, Math.ceil((date - now) / 1000))
+}
+
+function refusedContent(what: string, { host, status, headers, isRedirected }: StatusError): RegistryError {
+  if (isRedirected && status < 500 && status !== 429) {
+    // Storage behind a registry refuses URLs that have expired; the registry gives a new one when asked again
+    const message = `${what}: the storage at ${host}, where it is redirected to, answered ${status}`
+    return new RegistryError("UNAVAILABLE", message, { detail: "upstream_redirect" })
+  }
+  if (status === 404 || status === 410) return new RegistryError("BLOB_UNKNOWN", `${what}: ${host} does not have it`)
+  return refusedAnswer(what, host, status, headers)
+}
+
+/** Turns a request that failed into what the client is told. Throws what is no failure of a request. */
+export function failedRequest(what: string, error: unknown): RegistryError {
+  if (error instanceof RegistryError) return error
+  if (error instanceof StatusError) return refusedContent(what, error)
+  if (!(error instanceof EgressError)) throw error
+  const text = `${what}: ${error.message}`
+  switch (error.fault) {
+    case "denied":
+      return new RegistryError("DENIED", text, { detail: "egress", cause: error })
+    case "tls":
+      return new RegistryError("UNAVAILABLE", `${text}; does "upstreams" need a "ca" for it?`, {
+        detail: "upstream_tls",
+        cause: error,
+      })
+    case "silent":
+      return new RegistryError("UNAVAILABLE", text, { status: 504, retryAfterSeconds: 2, cause: error })
+    case "network":
+    case "answer":
+      return new RegistryError("UNAVAILABLE", text, { retryAfterSeconds: 2, cause: error })
+    default:
+      return error.fault satisfies never
+  }
+}

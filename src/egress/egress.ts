@@ -1,0 +1,44 @@
+export interface EgressRequest {
+  readonly method: "GET" | "HEAD"
+  readonly url: URL
+  readonly headers?: Readonly<Record<string, string>>
+  /** Value of Authorization. Goes to the origin of `url` and nowhere else, wherever redirects lead. */
+  readonly authorization?: string | null
+}
+
+export interface EgressResponse {
+  readonly status: number
+  readonly headers: Headers
+  /** Where the answer came from, after redirects. */
+  readonly url: URL
+  /** True when another origin than the one asked has answered. */
+  readonly isRedirected: boolean
+  /** Errors when the peer stops sending. The caller reads it to the end or cancels it; null for HEAD. */
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null
+}
+
+/**
+ * The one way out of this process. Redirects are followed, content is never decoded, and silence has deadlines.
+ * Rejects with EgressError, or with the signal's reason.
+ */
+export type Egress = (request: EgressRequest, signal: AbortSignal) => Promise<EgressResponse>
+
+/**
+ * - `denied`: a rule of ours forbids it; asking again will not help.
+ * - `network`: no connection, or it broke.
+ * - `silent`: a deadline passed.
+ * - `tls`: the peer could not prove who it is.
+ * - `answer`: the peer's answer breaks the protocol.
+ */
+export type EgressFault = "denied" | "network" | "silent" | "tls" | "answer"
+
+/** A request that got no answer worth reading. The message names the host and holds no secret. */
+export class EgressError extends Error {
+  override readonly name = "EgressError"
+  readonly fault: EgressFault
+
+  constructor(fault: EgressFault, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.fault = fault
+  }
+}
