@@ -1,0 +1,258 @@
+import { abortable } from "../lib/single-flight.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import { createHasher, digestAlgorithm, type Hasher } from "../oci/digest.ts"
+import { errorText } from "../telemetry/log.ts"
+import type { Attempts } from "./attempts.ts"
+import { type BlobSource, type FileBlob, openAt } from "./blob.ts"
+import { IntegrityError } from "./integrity-error.ts"
+import type { OpenSpool, Spool } from "./spool.ts"
+
+export interface DownloadOptions {
+  readonly descriptor: Descriptor
+  readonly attempts: Attempts
+  readonly openSpool: OpenSpool
+  /** Bytes leave only after the whole blob is verified, not just the last one of each response. */
+  readonly verifyFirst: boolean
+  readonly events: DownloadEvents
+}
+
+export interface DownloadEvents {
+  /** A source gave bytes that are not the blob. */
+  mismatch(source: BlobSource): void
+  /** The transfer goes on at `offset`, after a failure. */
+  resumed(source: BlobSource, offset: number): void
+  /** The blob was served, but the store failed to keep it. */
+  notKept(error: unknown): void
+}
+
+type State = { readonly kind: "running" | "verified" } | { readonly kind: "failed"; readonly error: unknown }
+
+/** Fewer bytes than this per attempt are no progress, so that a trickle cannot go on for ever. */
+const PROGRESS_BYTES = 64 * 1024
+
+/**
+ * The one transfer of a blob: sources on one side, a spool in the middle, any number of readers on the other. Sources
+ * are interchangeable at any offset because the digest is the contract. Bytes that are not verified yet never complete
+ * a response: the last byte of every range is held back until the digest of the whole blob has matched.
+ */
+export class Download {
+  readonly descriptor: Descriptor
+  readonly #options: DownloadOptions
+  readonly #abort = new AbortController()
+  readonly #contributors = new Set<BlobSource>()
+  readonly #kept = Promise.withResolvers<FileBlob | null>()
+  #changed = Promise.withResolvers<void>()
+  #state: State = { kind: "running" }
+  #spool: Spool | null = null
+  #hasher: Hasher
+  #have = 0
+  #readers = 0
+  #exposed = false
+  /** After a mismatch of several sources together: each is read alone, so that the wrong one is found. */
+  #unmixed = false
+
+  constructor(options: DownloadOptions) {
+    this.descriptor = options.descriptor
+    this.#options = options
+    this.#hasher = createHasher(digestAlgorithm(options.descriptor.digest))
+    this.#kept.promise.catch(() => {}) // whoever waits is told; nobody has to wait
+  }
+
+  get have(): number {
+    return this.#have
+  }
+
+  get readers(): number {
+    return this.#readers
+  }
+
+  get isRunning(): boolean {
+    return this.#state.kind === "running"
+  }
+
+  /** Why the transfer failed; null while it runs and after success. */
+  get error(): unknown {
+    return this.#state.kind === "failed" ? this.#state.error : null
+  }
+
+  /** Settles when the transfer is over, whatever its end; never rejects. */
+  async run(): Promise<void> {
+    try {
+      await this.#fill(this.#abort.signal)
+      this.#enter({ kind: "verified" })
+      this.#kept.resolve(await this.#keep())
+    } catch (error) {
+      this.fail(error)
+    }
+    await this.#closeIfUnused()
+  }
+
+  /** Ends a download that could not even begin, for all its readers. */
+  fail(error: unknown): void {
+    this.#enter({ kind: "failed", error })
+    this.#kept.reject(error)
+  }
+
+  /** Readers have what they need by now, so a store that fails here costs only the next request a transfer. */
+  async #keep(): Promise<FileBlob | null> {
+    try {
+      return (await this.#spool?.keep(this.descriptor)) ?? null
+    } catch (error) {
+      this.#options.events.notKept(error)
+      return null
+    }
+  }
+
+  abort(reason: unknown): void {
+    this.#abort.abort(reason)
+  }
+
+  addSources(sources: readonly BlobSource[]): void {
+    this.#options.attempts.add(sources)
+  }
+
+  /** Waits until a source has given its first byte. Rejects when none can. */
+  async started(signal: AbortSignal): Promise<void> {
+    while (this.isRunning && this.#have === 0) await abortable(this.#changed.promise, signal)
+    if (this.#state.kind === "failed") throw this.#state.error
+  }
+
+  async verified(signal: AbortSignal): Promise<void> {
+    while (this.isRunning) await abortable(this.#changed.promise, signal)
+    if (this.#state.kind === "failed") throw this.#state.error
+  }
+
+  /** Waits for the end of the transfer. Null: verified, but the store could not keep it. */
+  async kept(signal: AbortSignal): Promise<FileBlob | null> {
+    return await abortable(this.#kept.promise, signal)
+  }
+
+  /** Every join needs one leave: a transfer that nobody reads may be stopped, and its spool is closed at the end. */
+  join(): void {
+    this.#readers += 1
+  }
+
+  async leave(): Promise<void> {
+    this.#readers -= 1
+    await this.#closeIfUnused()
+  }
+
+  /**
+   * Bytes `[offset, end)` as far as they may leave now, at most `length`; waits until there are some. Rejects when the
+   * transfer has failed.
+   */
+  async read(offset: number, end: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    while (this.#limit(end) <= offset) await abortable(this.#changed.promise, signal)
+    this.#exposed = true
+    if (this.#spool === null) throw new Error("Cannot read a download before it runs")
+    return await this.#spool.read(offset, Math.min(length, this.#limit(end) - offset))
+  }
+
+  /** The offset up to which a response that ends at `end` may be sent. */
+  #limit(end: number): number {
+    if (this.#state.kind === "failed") throw this.#state.error
+    if (this.#state.kind === "verified") return end
+    return this.#options.verifyFirst ? 0 : Math.min(this.#have, end - 1)
+  }
+
+  async #fill(signal: AbortSignal): Promise<void> {
+    this.#spool = await this.#options.openSpool(this.descriptor.size)
+    do {
+      while (this.#have < this.descriptor.size) await this.#attempt(this.#spool, signal)
+    } while (!(await this.#verify(this.#spool)))
+  }
+
+  async #attempt(spool: Spool, signal: AbortSignal): Promise<void> {
+    const { attempts, events } = this.#options
+    const source = await attempts.next(signal)
+    if (source === null) throw attempts.failure()
+    if (this.#unmixed && !this.#contributors.has(source)) await this.#restart(spool)
+    const start = this.#have
+    try {
+      const blob = await source.find(this.descriptor, signal)
+      if (blob === null) return attempts.absent(source)
+      const stream = await openAt(blob, start, signal)
+      if (start > 0) events.resumed(source, start)
+      await this.#drain(source, stream, spool)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof SpoolError) throw error.cause
+      if (error instanceof OverlongError) return await this.#reject(spool, error.message)
+      attempts.failed(source, error, this.#have - start >= PROGRESS_BYTES)
+    }
+  }
+
+  /** Rejects when the stream ends before the blob does. */
+  async #drain(source: BlobSource, stream: ReadableStream<Uint8Array>, spool: Spool): Promise<void> {
+    const { size } = this.descriptor
+    for await (const chunk of stream) {
+      this.#contributors.add(source)
+      if (this.#have + chunk.byteLength > size) throw new OverlongError(`it sent more than the ${size} bytes announced`)
+      await spool.write(chunk).catch((cause) => Promise.reject(new SpoolError(cause)))
+      this.#hasher.update(chunk)
+      this.#have += chunk.byteLength
+      this.#wake()
+    }
+    if (this.#have < size) throw new Error(`the transfer ended after ${this.#have} of ${size} bytes`)
+  }
+
+  async #verify(spool: Spool): Promise<boolean> {
+    const found = this.#hasher.digest()
+    if (found === this.descriptor.digest) return true
+    await this.#reject(spool, `the bytes have the digest ${found}`)
+    return false
+  }
+
+  /** Wrong bytes: nothing of them is kept. Starts from nothing again if no reader has seen any of them, else rejects. */
+  async #reject(spool: Spool, reason: string): Promise<void> {
+    const sources = [...this.#contributors]
+    const origins = sources.map(({ origin }) => origin).join(" and ")
+    const error = new IntegrityError(
+      `Cannot serve blob ${this.descriptor.digest}: ${origins || "its source"} is wrong, ${reason}`,
+    )
+    for (const source of sources) {
+      this.#options.events.mismatch(source)
+      this.#options.attempts.mismatched(source, error)
+    }
+    if (this.#exposed || sources.length === 0) throw error
+    this.#unmixed = sources.length > 1
+    await this.#restart(spool)
+  }
+
+  async #restart(spool: Spool): Promise<void> {
+    if (this.#exposed) return
+    this.#contributors.clear()
+    if (this.#have === 0) return
+    this.#hasher = createHasher(digestAlgorithm(this.descriptor.digest))
+    this.#have = 0
+    await spool.reset()
+  }
+
+  #enter(state: State): void {
+    this.#state = state
+    this.#wake()
+  }
+
+  #wake(): void {
+    const changed = this.#changed
+    this.#changed = Promise.withResolvers<void>()
+    changed.resolve()
+  }
+
+  async #closeIfUnused(): Promise<void> {
+    if (this.#readers === 0 && !this.isRunning) await this.#spool?.close()
+  }
+}
+
+class OverlongError extends Error {
+  override readonly name = "OverlongError"
+}
+
+/** The disk's fault, not the source's: asking another source would not help. */
+class SpoolError extends Error {
+  override readonly name = "SpoolError"
+
+  constructor(cause: unknown) {
+    super(errorText(cause), { cause })
+  }
+}

@@ -1,0 +1,235 @@
+import { LRUCache } from "lru-cache"
+import type { Clock } from "../lib/clock.ts"
+import type { ByteRange } from "../lib/range.ts"
+import { Semaphore } from "../lib/semaphore.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import type { Digest } from "../oci/digest.ts"
+import { RegistryError } from "../oci/error.ts"
+import type { Logger } from "../telemetry/log.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
+import { type AttemptPolicy, Attempts } from "./attempts.ts"
+import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
+import { Download, type DownloadEvents } from "./download.ts"
+import { readDownload } from "./reader.ts"
+import type { OpenSpool } from "./spool.ts"
+
+export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
+  /** Blobs up to this size are verified before their first byte leaves. */
+  readonly verifyFirstBytes: number
+  /** How long a client waits for the first byte before it is told to come back; clients give up at 30 s. */
+  readonly firstByteMs: number
+  /** How long a transfer goes on without readers. */
+  readonly lingerMs: number
+  /** Transfers at the same time; more wait in a queue. */
+  readonly concurrency: number
+  readonly queueMs: number
+  /** How long a failure answers for the same blob without asking the sources again. */
+  readonly failureMs: number
+  /** How long a source that gave wrong bytes for a blob is passed over for it. */
+  readonly distrustMs: number
+}
+
+export interface DownloadsOptions {
+  readonly openSpool: OpenSpool
+  readonly policy: DownloadPolicy
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** Worth finishing without a reader: a quarter is here, or little is missing. */
+const SMALL_REST_BYTES = 64 * 1024 * 1024
+/** Answered from memory at once, without waiting for the disk to confirm. */
+const TINY_BYTES = 256 * 1024
+
+interface Failure {
+  readonly error: unknown
+  readonly until: number
+}
+
+/** The transfers that are under way: at most one per digest, whoever asks for it and by whichever name. */
+export class Downloads {
+  readonly #options: DownloadsOptions
+  readonly #running = new Map<Digest, Download>()
+  readonly #slots: Semaphore
+  readonly #failures = new LRUCache<Digest, Failure>({ max: 1000 })
+  /** `origin digest` to the time until which that source is not trusted with that blob. */
+  readonly #distrusted = new LRUCache<string, number>({ max: 10_000 })
+  readonly #shutdown = new AbortController()
+
+  constructor(options: DownloadsOptions) {
+    this.#options = options
+    this.#slots = new Semaphore(options.policy.concurrency)
+  }
+
+  /** A blob that will be fetched from the first of `sources` that has it. No I/O until it is asked for. */
+  cold(descriptor: Descriptor, sources: readonly BlobSource[]): ColdBlob {
+    return { kind: "cold", descriptor, obtain: (signal) => this.#obtain(descriptor, sources, signal) }
+  }
+
+  /** Ends all transfers; their readers are cut off. */
+  shutdown(): void {
+    const reason = new RegistryError("UNAVAILABLE", "The registry is shutting down", { retryAfterSeconds: 1 })
+    this.#shutdown.abort(reason)
+    for (const download of this.#running.values()) download.abort(reason)
+  }
+
+  async #obtain(descriptor: Descriptor, sources: readonly BlobSource[], signal: AbortSignal): Promise<ReadyBlob> {
+    if (descriptor.size <= this.#options.policy.verifyFirstBytes) return await this.#whole(descriptor, sources, signal)
+    const open = async (range: ByteRange, opener: AbortSignal) => {
+      const download = this.#join(descriptor, sources)
+      return await this.#held(download, async () => {
+        await this.#inTime(download.started(opener), descriptor)
+        return readDownload(download, range, () => this.#left(download))
+      })
+    }
+    return { kind: "stream", descriptor, open }
+  }
+
+  /** Small enough to be complete before it is answered: then it has a length, and wrong bytes are never seen. */
+  async #whole(
+    descriptor: Descriptor,
+    sources: readonly BlobSource[],
+    signal: AbortSignal,
+  ): Promise<FileBlob | BytesBlob> {
+    const download = this.#join(descriptor, sources)
+    return await this.#held(download, async () => {
+      if (descriptor.size > TINY_BYTES) {
+        const file = await this.#inTime(download.kept(signal), descriptor)
+        if (file !== null) return { ...file, descriptor }
+      }
+      await this.#inTime(download.verified(signal), descriptor)
+      return { kind: "bytes", descriptor, bytes: await readWhole(download, signal) }
+    })
+  }
+
+  async #held<Result>(download: Download, use: () => Promise<Result>): Promise<Result> {
+    download.join()
+    try {
+      return await use()
+    } finally {
+      await download.leave()
+      this.#left(download)
+    }
+  }
+
+  /** Clients give up a silent request after 30 s; the transfer goes on for the next one. */
+  async #inTime<Result>(result: Promise<Result>, { digest }: Descriptor): Promise<Result> {
+    const { clock, policy } = this.#options
+    const timer = new AbortController()
+    const late = clock.sleep(policy.firstByteMs, timer.signal).then(() => {
+      const seconds = Math.round(policy.firstByteMs / 1000)
+      const message = `Cannot serve blob ${digest} yet: its source gave nothing for ${seconds} s, try again`
+      throw new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 2 })
+    })
+    late.catch(() => {})
+    return await Promise.race([result, late]).finally(() => timer.abort())
+  }
+
+  #join(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
+    const failure = this.#failures.get(descriptor.digest)
+    if (failure !== undefined && failure.until > this.#options.clock.now()) throw failure.error
+    const running = this.#running.get(descriptor.digest)
+    if (running === undefined) return this.#start(descriptor, sources)
+    this.#options.metrics.coalesced.inc()
+    running.addSources(this.#trusted(descriptor.digest, sources))
+    return running
+  }
+
+  #start(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
+    const { clock, openSpool, policy } = this.#options
+    const { digest, size } = descriptor
+    const trusted = this.#trusted(digest, sources)
+    const usable = trusted.length > 0 ? trusted : sources
+    const download = new Download({
+      descriptor,
+      attempts: new Attempts(descriptor, usable, { ...policy, clock }),
+      openSpool,
+      verifyFirst: size <= policy.verifyFirstBytes || trusted.length === 0,
+      events: this.#events(descriptor),
+    })
+    this.#running.set(digest, download)
+    this.#options.metrics.inflightDownloads.set(this.#running.size)
+    void this.#run(download)
+    return download
+  }
+
+  async #run(download: Download): Promise<void> {
+    const release = await this.#slot(download)
+    if (release === null) return
+    await download.run()
+    release()
+    this.#forget(download)
+  }
+
+  /** Null: the download failed because no slot became free in time. */
+  async #slot(download: Download): Promise<(() => void) | null> {
+    const { queueMs } = this.#options.policy
+    try {
+      return await this.#slots.acquire(AbortSignal.any([AbortSignal.timeout(queueMs), this.#shutdown.signal]))
+    } catch {
+      const message = `Cannot fetch blob ${download.descriptor.digest}: too many transfers are under way, try again`
+      download.fail(new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 5 }))
+      this.#forget(download)
+      return null
+    }
+  }
+
+  #forget(download: Download): void {
+    const { digest } = download.descriptor
+    if (this.#running.get(digest) === download) this.#running.delete(digest)
+    this.#options.metrics.inflightDownloads.set(this.#running.size)
+    if (download.error === null || this.#shutdown.signal.aborted) return
+    this.#failures.set(digest, {
+      error: download.error,
+      until: this.#options.clock.now() + this.#options.policy.failureMs,
+    })
+  }
+
+  #left(download: Download): void {
+    if (download.readers > 0 || !download.isRunning) return
+    const { size } = download.descriptor
+    const worthwhile = download.have >= size / 4 || size - download.have <= SMALL_REST_BYTES
+    if (!worthwhile) void this.#abandon(download)
+  }
+
+  async #abandon(download: Download): Promise<void> {
+    const { clock, policy } = this.#options
+    await clock.sleep(policy.lingerMs, this.#shutdown.signal).catch(() => {})
+    if (download.readers > 0 || !download.isRunning) return
+    if (this.#running.get(download.descriptor.digest) === download) this.#running.delete(download.descriptor.digest)
+    download.abort(new DOMException("Nobody reads this blob any more", "AbortError"))
+  }
+
+  #trusted(digest: Digest, sources: readonly BlobSource[]): readonly BlobSource[] {
+    const now = this.#options.clock.now()
+    return sources.filter(({ origin }) => (this.#distrusted.get(`${origin} ${digest}`) ?? 0) <= now)
+  }
+
+  #events({ digest }: Descriptor): DownloadEvents {
+    const { clock, log, metrics, policy } = this.#options
+    return {
+      mismatch: ({ name, origin }) => {
+        this.#distrusted.set(`${origin} ${digest}`, clock.now() + policy.distrustMs)
+        metrics.integrityFailures.inc({ source: name })
+        log.warn("blob does not match its digest", { digest, source: name, origin })
+      },
+      resumed: ({ name, origin }, offset) => {
+        metrics.upstreamResumes.inc()
+        log.debug("resuming blob", { digest, source: name, origin, offset })
+      },
+      notKept: (error) => log.warn("cannot keep blob in the store", { digest, error }),
+    }
+  }
+}
+
+async function readWhole(download: Download, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const { size } = download.descriptor
+  const bytes = new Uint8Array(size)
+  for (let offset = 0; offset < size; ) {
+    const chunk = await download.read(offset, size, size - offset, signal)
+    bytes.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return bytes
+}

@@ -1,0 +1,22 @@
+import type { Descriptor } from "../oci/descriptor.ts"
+import type { FileBlob } from "./blob.ts"
+
+/**
+ * Bytes on their way into a store: written once from front to back, and read meanwhile by any number of readers.
+ * Writes are serial; reads may run at any time below what was written.
+ */
+export interface Spool {
+  /** Appends; the bytes can be read when it resolves. */
+  write(bytes: Uint8Array): Promise<void>
+  /** At least one byte and at most `length`, from `offset`, which must be below what was written. */
+  read(offset: number, length: number): Promise<Uint8Array>
+  /** Forgets everything that was written. Nothing may have been read. */
+  reset(): Promise<void>
+  /** Keeps the content under its digest, which the caller has verified. Null: it cannot be kept; reading goes on. */
+  keep(descriptor: Descriptor): Promise<FileBlob | null>
+  /** Ends the use of this spool, and its content unless it was kept. Safe to call twice. */
+  close(): Promise<void>
+}
+
+/** Makes room for content of `size` bytes; null where the size is not known yet. */
+export type OpenSpool = (size: number | null) => Promise<Spool>
