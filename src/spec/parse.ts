@@ -1,0 +1,218 @@
+import { isAbsolute, normalize, resolve } from "node:path"
+import type { ConfigEdit, EnvEdit, LayerRequest, UrlLayerRequest } from "../layer/layer.ts"
+import type { JsonPath } from "../lib/json-text.ts"
+import { redactUrl } from "../lib/redact.ts"
+import { findProblems, type Problem } from "../lib/validate.ts"
+import { digestOf, parseDiffID, parseDigest } from "../oci/digest.ts"
+import { isMediaType } from "../oci/media-type.ts"
+import { parsePlatform } from "../oci/platform.ts"
+import { type ImageReference, parseReference } from "../oci/reference.ts"
+import { normalizeKeys } from "./normalize.ts"
+import {
+  type ConfigEditFile,
+  type DirectLayerFile,
+  type EnvFile,
+  type ImageSpecFile,
+  imageSpecSchema,
+  type LayerFile,
+  type RemoteLayerFile,
+} from "./schema.ts"
+import type { ImageSpec } from "./spec.ts"
+
+/** A spec that cannot be used, with everything that is wrong with it. */
+export class SpecError extends Error {
+  override readonly name = "SpecError"
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(({ path, message }) => `${path.join(".") || "spec"}: ${message}`).join("; "))
+    this.problems = problems
+  }
+}
+
+/**
+ * Parses an ImageSpec. Relative paths are taken from `dir`; null refuses everything that is on this machine's disk, for
+ * specs that come from elsewhere. Throws SpecError.
+ */
+export function parseSpec(value: unknown, dir: string | null): ImageSpec {
+  const normal = normalizeKeys(imageSpecSchema, value)
+  const problems = findProblems(imageSpecSchema, normal)
+  if (problems.length > 0) throw new SpecError(problems)
+  return new SpecParser(dir).parse(normal as ImageSpecFile) // the schema has just been checked
+}
+
+/** Collects problems while it parses, so that people see all of them at once. */
+class SpecParser {
+  readonly #dir: string | null
+  readonly #problems: Problem[] = []
+
+  constructor(dir: string | null) {
+    this.#dir = dir
+  }
+
+  parse(file: ImageSpecFile): ImageSpec {
+    const spec: ImageSpec = {
+      base: this.#at(["baseRef"], () => this.#reference(file.baseRef ?? "")) ?? { kind: "scratch" },
+      baseText: file.baseRef ?? "",
+      layers: [
+        ...this.#originalImages(file),
+        ...this.#layers(file.layers ?? []),
+        ...this.#contentLayers(file.contentLayer ?? []),
+      ],
+      edit: this.#at(["config", "env"], () => toConfigEdit(file.config ?? {})) ?? toConfigEdit({}),
+      annotations: file.annotations ?? {},
+      platforms: this.#platforms(file.platforms ?? []),
+      key: digestOf(JSON.stringify([this.#dir, file])),
+    }
+    if (this.#problems.length > 0) throw new SpecError(this.#problems)
+    return spec
+  }
+
+  /** Null, and a problem noted, where `read` throws. */
+  #at<Value>(path: JsonPath, read: () => Value): Value | null {
+    try {
+      return read()
+    } catch (error) {
+      this.#problems.push({ path, message: error instanceof Error ? error.message : String(error) })
+      return null
+    }
+  }
+
+  #reference(text: string): ImageReference {
+    if (text === "") throw new TypeError('is missing: expected an image reference, "oci:DIR" or "scratch"')
+    const reference = parseReference(text)
+    return reference.kind === "layout" ? { ...reference, dir: this.#localPath(reference.dir) } : reference
+  }
+
+  #localPath(path: string): string {
+    if (this.#dir === null) throw new TypeError("a spec from a remote provider cannot use files of this machine")
+    if (path === "" || path.includes("\0")) throw new TypeError("expected a path")
+    return resolve(this.#dir, path)
+  }
+
+  #originalImages({ ideRef = "", supervisorRef = "", ideLayerRef = [] }: ImageSpecFile): readonly LayerRequest[] {
+    const named: readonly (readonly [JsonPath, string])[] = [
+      [["ideRef"], ideRef],
+      [["supervisorRef"], supervisorRef],
+      ...ideLayerRef.map((ref, index) => [["ideLayerRef", index], ref] as const),
+    ]
+    return named.filter(([, ref]) => ref !== "").flatMap(([path, ref]) => this.#at(path, () => this.#image(ref)) ?? [])
+  }
+
+  #image(text: string): LayerRequest {
+    const reference = this.#reference(text)
+    if (reference.kind === "scratch") throw new TypeError("the empty image has no layers")
+    return { kind: "image", reference, text }
+  }
+
+  #layers(layers: readonly LayerFile[]): readonly LayerRequest[] {
+    return layers.flatMap((layer, index) => this.#at(["layers", index], () => this.#layer(layer)) ?? [])
+  }
+
+  #layer(layer: LayerFile): LayerRequest {
+    const { image, file, dir, files, url } = layer
+    const kinds = Object.entries({ image, file, dir, files, url }).filter(([, value]) => value !== undefined)
+    if (kinds.length !== 1) {
+      throw new TypeError(
+        `expected exactly one of "image", "file", "dir", "files" and "url", got ${kinds.map(([kind]) => kind).join(", ") || "none"}`,
+      )
+    }
+    if (image !== undefined) return this.#image(image)
+    if (file !== undefined) return { kind: "file", path: this.#localPath(file), text: file }
+    if (dir !== undefined)
+      return { kind: "dir", path: this.#localPath(dir), dest: layer.dest ?? "/", text: dirText(dir, layer.dest) }
+    if (files !== undefined) return filesLayer(files)
+    return urlLayer(layer)
+  }
+
+  #contentLayers(layers: NonNullable<ImageSpecFile["contentLayer"]>): readonly LayerRequest[] {
+    return layers.flatMap(({ remote, direct }, index) => {
+      const read = () => {
+        if (remote !== undefined && direct === undefined) return urlLayer(remote)
+        if (direct !== undefined && remote === undefined) return directLayer(direct)
+        throw new TypeError('expected either "remote" or "direct"')
+      }
+      return this.#at(["contentLayer", index], read) ?? []
+    })
+  }
+
+  #platforms(platforms: readonly string[]): ImageSpec["platforms"] {
+    const parsed = platforms.flatMap((text, index) => this.#at(["platforms", index], () => parsePlatform(text)) ?? [])
+    return platforms.length === 0 ? null : parsed
+  }
+}
+
+const dirText = (dir: string, dest: string | undefined): string => (dest === undefined ? dir : `${dir} to ${dest}`)
+
+function filesLayer(files: Readonly<Record<string, string>>): LayerRequest {
+  const paths = Object.keys(files)
+  if (paths.length === 0) throw new TypeError('"files" is empty')
+  for (const path of paths) checkImagePath(path)
+  const relative = paths.map((path) => path.replace(/^\/+/, ""))
+  if (new Set(relative).size !== relative.length) throw new TypeError('"files" has the same path twice')
+  return { kind: "files", files: new Map(Object.entries(files)), text: paths.toSorted().join(" ") }
+}
+
+/** A path inside an image names one file, without detours. */
+function checkImagePath(path: string): void {
+  const isPlain =
+    normalize(path) === path && !path.endsWith("/") && !path.startsWith("..") && !path.includes("\0") && path !== "."
+  if (!isPlain || path === "" || (isAbsolute(path) && path === "/")) {
+    throw new TypeError(`${JSON.stringify(path)} is no path of a file, expected one like "/etc/motd"`)
+  }
+}
+
+function urlLayer({ url = "", digest = "", diffId = "", mediaType = "", size }: RemoteLayerFile): UrlLayerRequest {
+  const parsed = URL.parse(url)
+  if (parsed === null || (parsed.protocol !== "http:" && parsed.protocol !== "https:"))
+    throw new TypeError('"url" must be an http or https URL')
+  if (mediaType !== "" && !isMediaType(mediaType))
+    throw new TypeError(`"mediaType" is ${JSON.stringify(mediaType)}, which is no media type`)
+  return {
+    kind: "url",
+    url: parsed,
+    digest: parseDigest(digest),
+    diffID: diffId === "" ? null : parseDiffID(diffId),
+    mediaType: mediaType === "" ? null : mediaType,
+    size: size === undefined || Number(size) === 0 ? null : Number(size),
+    text: `url ${redactUrl(parsed)}`,
+  }
+}
+
+function directLayer({ content = "" }: DirectLayerFile): LayerRequest {
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(content)) throw new TypeError('"content" is not base64')
+  return { kind: "direct", content: new Uint8Array(Buffer.from(content, "base64")), text: "content" }
+}
+
+/** The order is fixed, so that a spec means the same however it is written. */
+function toConfigEdit({
+  env = {},
+  entrypoint = [],
+  cmd = [],
+  user = "",
+  workingDir = "",
+  labels = {},
+}: ConfigEditFile): ConfigEdit {
+  return { env: toEnvEdits(env), entrypoint, cmd, user, workingDir, labels }
+}
+
+function toEnvEdits({
+  unset = [],
+  set = {},
+  default: defaults = {},
+  prependPath = {},
+  appendPath = {},
+}: EnvFile): readonly EnvEdit[] {
+  const path = (op: "before" | "after", values: Readonly<Record<string, string>>) =>
+    Object.entries(values).map(([name, value]): EnvEdit => ({ op, name, value, separator: ":" }))
+  const names = [unset, ...[set, defaults, prependPath, appendPath].map(Object.keys)].flat()
+  const wrong = names.find((name) => name === "" || /[=\0]/.test(name))
+  if (wrong !== undefined) throw new TypeError(`${JSON.stringify(wrong)} is no name of a variable`)
+  return [
+    ...unset.map((name): EnvEdit => ({ op: "unset", name })),
+    ...Object.entries(set).map(([name, value]): EnvEdit => ({ op: "set", name, value })),
+    ...Object.entries(defaults).map(([name, value]): EnvEdit => ({ op: "default", name, value })),
+    ...path("before", prependPath),
+    ...path("after", appendPath),
+  ]
+}
