@@ -1,0 +1,139 @@
+import { LRUCache } from "lru-cache"
+import { type BlobSource, openAt } from "../blob/blob.ts"
+import type { Downloads } from "../blob/downloads.ts"
+import type { Clock } from "../lib/clock.ts"
+import { SingleFlight } from "../lib/single-flight.ts"
+import { readBytes } from "../lib/stream.ts"
+import { MAX_CONFIG_BYTES } from "../oci/config.ts"
+import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
+import type { Digest } from "../oci/digest.ts"
+import { RegistryError } from "../oci/error.ts"
+import { manifestBlob } from "../oci/manifest.ts"
+import { isIndexType, isManifestType } from "../oci/media-type.ts"
+import { formatReference } from "../oci/reference.ts"
+import type { DocumentStore } from "../store/store.ts"
+import type { ImageReader, StoredReference, Upstream } from "../upstream/upstream.ts"
+
+export interface CachedImagesOptions {
+  readonly upstream: Upstream
+  readonly documents: DocumentStore
+  readonly downloads: Downloads
+  readonly clock: Clock
+  readonly tagTtlMs: number
+}
+
+interface ResolvedTag {
+  readonly root: JsonBlob
+  readonly until: number
+}
+
+const MEMORY_BYTES = 32 * 1024 * 1024
+
+/** Images of upstreams: a tag is resolved once per TTL, a document is fetched once, whoever asks. */
+export class CachedImages implements ImageReader {
+  readonly #options: CachedImagesOptions
+  readonly #tags = new LRUCache<string, ResolvedTag>({ max: 5000 })
+  readonly #documents = new LRUCache<Digest, JsonBlob>({
+    maxSize: MEMORY_BYTES,
+    sizeCalculation: ({ bytes }) => bytes.byteLength + 1,
+  })
+  readonly #resolving = new SingleFlight<string, JsonBlob>()
+  readonly #reading = new SingleFlight<string, JsonBlob>()
+
+  constructor(options: CachedImagesOptions) {
+    this.#options = options
+  }
+
+  isFresh(reference: StoredReference): boolean {
+    if (reference.digest !== null) return true
+    return (this.#tags.get(formatReference(reference))?.until ?? 0) > this.#options.clock.now()
+  }
+
+  async root(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
+    if (reference.digest !== null) return await this.#manifest(reference, reference.digest, signal)
+    const name = formatReference(reference)
+    const known = this.#tags.get(name)
+    if (known !== undefined && known.until > this.#options.clock.now()) return known.root
+    return await this.#resolving.run(name, (flight) => this.#resolve(reference, flight), signal)
+  }
+
+  async document(reference: StoredReference, descriptor: Descriptor, signal: AbortSignal): Promise<JsonBlob> {
+    const { digest, mediaType } = descriptor
+    if (isManifestType(mediaType) || isIndexType(mediaType)) return await this.#manifest(reference, digest, signal)
+    return await this.#cached(digest, descriptor, (flight) => this.#fetchConfig(reference, descriptor, flight), signal)
+  }
+
+  blobs(reference: StoredReference): readonly BlobSource[] {
+    return this.#options.upstream.blobs(reference)
+  }
+
+  async #resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
+    const { clock, tagTtlMs, upstream } = this.#options
+    const root = await upstream.resolve(reference, signal)
+    const name = formatReference(reference)
+    if (root === null) throw unknown(name)
+    this.#tags.set(name, { root, until: clock.now() + tagTtlMs })
+    this.#remember(root)
+    return root
+  }
+
+  async #manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob> {
+    const load = async (flight: AbortSignal) => {
+      const manifest = await this.#options.upstream.manifest(reference, digest, flight)
+      if (manifest === null) throw unknown(formatReference({ ...reference, digest }))
+      return manifest
+    }
+    return await this.#cached(digest, null, load, signal)
+  }
+
+  /** Memory, then the store, then whoever has it. */
+  async #cached(
+    digest: Digest,
+    descriptor: Descriptor | null,
+    load: (signal: AbortSignal) => Promise<JsonBlob>,
+    signal: AbortSignal,
+  ): Promise<JsonBlob> {
+    const known = this.#documents.get(digest)
+    if (known !== undefined) return known
+    const read = async (flight: AbortSignal) => {
+      const bytes = await this.#options.documents.get(digest)
+      const kept = bytes === null ? null : restored(digest, descriptor, bytes)
+      const document = kept ?? (await load(flight))
+      this.#documents.set(digest, document)
+      if (kept === null) this.#remember(document)
+      return document
+    }
+    return await this.#reading.run(digest, read, signal)
+  }
+
+  async #fetchConfig(reference: StoredReference, descriptor: Descriptor, signal: AbortSignal): Promise<JsonBlob> {
+    if (descriptor.size > MAX_CONFIG_BYTES) {
+      const message = `Cannot use image ${formatReference(reference)}: its config is larger than ${MAX_CONFIG_BYTES} bytes`
+      throw new RegistryError("MANIFEST_INVALID", message, { status: 502 })
+    }
+    const blob = await this.#options.downloads.cold(descriptor, this.blobs(reference)).obtain(signal)
+    return { descriptor, bytes: await readBytes(await openAt(blob, 0, signal), descriptor.size) }
+  }
+
+  #remember(document: JsonBlob): void {
+    this.#documents.set(document.descriptor.digest, document)
+    void this.#options.documents.put(document)
+  }
+}
+
+const unknown = (name: string): RegistryError =>
+  new RegistryError(
+    "MANIFEST_UNKNOWN",
+    `Cannot find image ${name}: the registry has no such image; check the name and the tag`,
+  )
+
+/** Null: what the store has under the digest is no manifest, so it must be something else's. */
+function restored(digest: Digest, descriptor: Descriptor | null, bytes: Uint8Array<ArrayBuffer>): JsonBlob | null {
+  if (descriptor !== null) return { descriptor, bytes }
+  try {
+    const blob = manifestBlob(bytes, null)
+    return { ...blob, descriptor: { ...blob.descriptor, digest } }
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,29 @@
+import type { Contribution, LayerRequest, LayerSource } from "../layer/layer.ts"
+import type { Platform } from "../oci/platform.ts"
+
+/** One source per kind of request. */
+export type LayerSources = {
+  readonly [Kind in LayerRequest["kind"]]: LayerSource<Extract<LayerRequest, { kind: Kind }>>
+}
+
+/** Asks the source of each request, all at once. Null: one of them has nothing for this platform. */
+export async function contributeAll(
+  sources: LayerSources,
+  requests: readonly LayerRequest[],
+  { platform, signal }: { readonly platform: Platform; readonly signal: AbortSignal },
+): Promise<readonly Contribution[] | null> {
+  const asked = requests.map((request) => contribute(sources, request, platform, signal))
+  const contributions = await Promise.all(asked)
+  const found = contributions.filter((contribution) => contribution !== null)
+  return found.length === contributions.length ? found : null
+}
+
+function contribute<Kind extends LayerRequest["kind"]>(
+  sources: LayerSources,
+  request: Extract<LayerRequest, { kind: Kind }>,
+  platform: Platform,
+  signal: AbortSignal,
+): Promise<Contribution | null> {
+  const source: LayerSource<Extract<LayerRequest, { kind: Kind }>> = sources[request.kind as Kind]
+  return source.contribute(request, platform, signal)
+}

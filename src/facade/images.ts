@@ -1,0 +1,116 @@
+import { LRUCache } from "lru-cache"
+import type { BlobSource, LocatedBlob } from "../blob/blob.ts"
+import type { Downloads } from "../blob/downloads.ts"
+import { SingleFlight } from "../lib/single-flight.ts"
+import type { JsonBlob } from "../oci/descriptor.ts"
+import type { Digest } from "../oci/digest.ts"
+import { RegistryError } from "../oci/error.ts"
+import { isIndexType, isManifestType } from "../oci/media-type.ts"
+import type { ImageSpec, SpecProvider } from "../spec/spec.ts"
+import type { BlobStore, DocumentStore } from "../store/store.ts"
+import type { Composer, Composition } from "./composer.ts"
+import type { Facade, NamedImage } from "./facade.ts"
+import type { RecentImages } from "./recent-images.ts"
+
+export interface ImagesOptions {
+  readonly providers: readonly SpecProvider[]
+  readonly composer: Composer
+  readonly recent: RecentImages
+  readonly store: BlobStore & DocumentStore
+  /** Places to look in before the sources of a layer are asked, nearest first; the store is not among them. */
+  readonly caches: readonly BlobSource[]
+  readonly downloads: Downloads
+}
+
+interface Current {
+  readonly key: string
+  readonly composition: Composition
+}
+
+/** Names to images: composed when first asked for, again when something they are made of has changed. */
+export class Images implements Facade {
+  readonly #options: ImagesOptions
+  readonly #current = new LRUCache<string, Current>({ max: 5000 })
+  readonly #composing = new SingleFlight<string, Composition>()
+
+  constructor(options: ImagesOptions) {
+    this.#options = options
+  }
+
+  async knows(name: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#spec(name, signal)) !== null
+  }
+
+  async image(name: string, signal: AbortSignal): Promise<NamedImage> {
+    const { root, single } = await this.composition(name, signal)
+    return { root, single }
+  }
+
+  async document(name: string, digest: Digest, signal: AbortSignal): Promise<JsonBlob> {
+    const document = (await this.#containing(name, digest, signal))?.documents.get(digest)
+    if (document !== undefined && isManifest(document)) return document
+    throw new RegistryError(
+      "MANIFEST_UNKNOWN",
+      `Cannot find manifest ${digest} in ${name}: it belongs to no current or recent image of that name`,
+    )
+  }
+
+  async blob(name: string, digest: Digest, signal: AbortSignal): Promise<LocatedBlob> {
+    const composition = await this.#containing(name, digest, signal)
+    const document = composition?.documents.get(digest)
+    if (document !== undefined && !isManifest(document)) return { kind: "bytes", ...document }
+    const entry = composition?.blobs.get(digest)
+    if (entry === undefined) {
+      throw new RegistryError(
+        "BLOB_UNKNOWN",
+        `Cannot find blob ${digest} in ${name}: it belongs to no current or recent image of that name`,
+      )
+    }
+    const { caches, downloads, store } = this.#options
+    return (await store.find(entry.descriptor)) ?? downloads.cold(entry.descriptor, [...caches, ...entry.sources])
+  }
+
+  /** What the name stands for now, with everything in it. Rejects NAME_UNKNOWN. */
+  async composition(name: string, signal: AbortSignal): Promise<Composition> {
+    const spec = await this.#spec(name, signal)
+    if (spec === null)
+      throw new RegistryError("NAME_UNKNOWN", `Cannot find ${name}: no image of that name is configured`)
+    const current = this.#current.get(name)
+    const isCurrent = current !== undefined && current.key === spec.key && current.composition.isCurrent()
+    const composition = isCurrent ? current.composition : await this.#compose(name, spec, signal)
+    this.#options.recent.remember(name, composition)
+    return composition
+  }
+
+  /** Null: the name is unknown, or its images do not contain the digest; the difference is nobody's business. */
+  async #containing(name: string, digest: Digest, signal: AbortSignal): Promise<Composition | null> {
+    const recent = this.#options.recent.findWith(name, digest)
+    if (recent !== null) return recent
+    try {
+      const composition = await this.composition(name, signal)
+      return composition.documents.has(digest) || composition.blobs.has(digest) ? composition : null
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === "NAME_UNKNOWN") return null
+      throw error
+    }
+  }
+
+  async #spec(name: string, signal: AbortSignal): Promise<ImageSpec | null> {
+    const slash = name.indexOf("/")
+    const provider = this.#options.providers.find(({ prefix }) => prefix === name.slice(0, slash))
+    return provider === undefined ? null : await provider.resolve(name.slice(slash + 1), signal)
+  }
+
+  async #compose(name: string, spec: ImageSpec, signal: AbortSignal): Promise<Composition> {
+    const compose = async (flight: AbortSignal) => {
+      const composition = await this.#options.composer.compose(spec, flight)
+      this.#current.set(name, { key: spec.key, composition })
+      for (const document of composition.documents.values()) void this.#options.store.put(document)
+      return composition
+    }
+    return await this.#composing.run(`${name}\n${spec.key}`, compose, signal)
+  }
+}
+
+const isManifest = ({ descriptor: { mediaType } }: JsonBlob): boolean =>
+  isManifestType(mediaType) || isIndexType(mediaType)
