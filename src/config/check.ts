@@ -1,0 +1,74 @@
+import type { Problem } from "../lib/validate.ts"
+import { parseReference } from "../oci/reference.ts"
+import type { ConfigFile } from "./schema.ts"
+
+/** What a schema cannot say: parts that need each other, and texts with a grammar of their own. */
+export function checkMeaning(config: ConfigFile): readonly Problem[] {
+  const { registry } = config
+  if (registry === undefined && config.blobserve === undefined) {
+    return [{ path: [], message: 'expected "registry" or "blobserve", there is nothing to serve' }]
+  }
+  if (registry === undefined) return []
+  return [...checkAuth(registry), ...checkTls(registry), ...checkStaticLayers(registry), ...checkUpstreams(registry)]
+}
+
+type Registry = NonNullable<ConfigFile["registry"]>
+
+function checkAuth({ requireAuth, auth }: Registry): readonly Problem[] {
+  if (requireAuth !== true || auth?.htpasswd !== undefined) return []
+  return [{ path: ["registry", "requireAuth"], message: 'needs "auth": { "htpasswd": "file" } to tell who may pull' }]
+}
+
+function checkTls({ tls }: Registry): readonly Problem[] {
+  if (tls === undefined || (tls.crt !== undefined && tls.key !== undefined)) return []
+  return [{ path: ["registry", "tls"], message: 'needs both "crt" and "key"' }]
+}
+
+function checkStaticLayers({ staticLayer = [] }: Registry): readonly Problem[] {
+  return staticLayer.flatMap(({ type, ref }, index) => {
+    if (type !== "image") return []
+    const path = ["registry", "staticLayer", index, "ref"]
+    try {
+      return parseReference(ref).kind === "scratch" ? [{ path, message: "the empty image has no layers" }] : []
+    } catch (error) {
+      return [{ path, message: error instanceof Error ? error.message : String(error) }]
+    }
+  })
+}
+
+function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
+  return Object.entries(upstreams).flatMap(([host, { username, passwordFile }]) => {
+    const path = ["registry", "upstreams", host]
+    const problems: Problem[] = []
+    if (/[/\s]/.test(host)) problems.push({ path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' })
+    if ((username ?? "") !== "" && passwordFile === undefined)
+      problems.push({ path, message: '"username" needs "passwordFile"' })
+    return problems
+  })
+}
+
+const NOT_YET = "is not available yet, remove it or turn it off"
+
+/** Sections that are understood but that nothing serves so far. */
+export function unavailableSections({
+  blobserve,
+  dockerAuth,
+  pprofAddr,
+  registry,
+  tracing,
+}: ConfigFile): readonly Problem[] {
+  const providers = [registry?.remoteSpecProvider ?? []].flat()
+  const used: readonly (readonly [boolean, readonly string[]])[] = [
+    [blobserve !== undefined, ["blobserve"]],
+    [(dockerAuth ?? "") !== "", ["dockerAuth"]],
+    [(pprofAddr ?? "") !== "", ["pprofAddr"]],
+    [(tracing?.otlpEndpoint ?? "") !== "", ["tracing", "otlpEndpoint"]],
+    [providers.length > 0, ["registry", "remoteSpecProvider"]],
+    [registry?.requireAuth === true, ["registry", "requireAuth"]],
+    [registry?.tls !== undefined, ["registry", "tls"]],
+    [registry?.allowedUpstreams !== undefined, ["registry", "allowedUpstreams"]],
+    [registry?.redis?.enabled === true, ["registry", "redis", "enabled"]],
+    [registry?.ipfs?.enabled === true, ["registry", "ipfs", "enabled"]],
+  ]
+  return used.filter(([isUsed]) => isUsed).map(([, path]) => ({ path, message: NOT_YET }))
+}

@@ -1,0 +1,116 @@
+import { readFile } from "node:fs/promises"
+import { dirname, resolve } from "node:path"
+import { parseDuration } from "../lib/duration.ts"
+import { type JsonText, parseJsonText } from "../lib/json-text.ts"
+import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
+import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts"
+import { checkMeaning, unavailableSections } from "./check.ts"
+import { type ConfigFile, configSchema, type StaticLayerSection, type UpstreamSection } from "./schema.ts"
+
+/** The configuration as the program uses it: defaults filled in, durations in milliseconds, paths absolute. */
+export interface Config {
+  readonly file: string
+  readonly prometheusAddr: string | null
+  readonly readinessProbeAddr: string | null
+  readonly shutdownDelayMs: number
+  readonly shutdownGraceMs: number
+  readonly registry: RegistryConfig | null
+}
+
+export interface RegistryConfig {
+  readonly host: string
+  readonly port: number
+  /** "" or "/path". */
+  readonly prefix: string
+  readonly store: string | null
+  readonly staticLayers: readonly StaticLayerSection[]
+  readonly fixedSpecs: string | null
+  readonly tagTtlMs: number
+  readonly defaultPlatform: Platform
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>
+}
+
+export interface UpstreamConfig {
+  readonly plainHTTP: boolean | null
+  readonly insecureSkipVerify: boolean
+  readonly ca: string | null
+  readonly username: string | null
+  readonly passwordFile: string | null
+}
+
+/** Reads and checks a configuration file. Rejects with an error whose message tells people what to correct. */
+export async function loadConfig(file: string): Promise<Config> {
+  return toConfig(resolve(file), await readConfigFile(file))
+}
+
+export async function readConfigFile(file: string): Promise<ConfigFile> {
+  const content = await readFile(file, "utf8").catch((cause) => {
+    throw new Error(
+      `Cannot read configuration ${file}: ${cause.code === "ENOENT" ? "there is no such file" : cause.message}`,
+      { cause },
+    )
+  })
+  const text = parsed(file, content)
+  const problems = findProblems(configSchema, text.value)
+  if (problems.length > 0) throw new DocumentError(file, text, problems)
+  const value = text.value as ConfigFile // the schema has just been checked
+  const meaning: readonly Problem[] = [...checkMeaning(value), ...unavailableSections(value)]
+  if (meaning.length > 0) throw new DocumentError(file, text, meaning)
+  return value
+}
+
+function parsed(file: string, content: string): JsonText {
+  try {
+    return parseJsonText(content)
+  } catch (cause) {
+    throw new Error(`${file}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+  }
+}
+
+function toConfig(file: string, config: ConfigFile): Config {
+  return {
+    file,
+    prometheusAddr: config.prometheusAddr || null,
+    readinessProbeAddr: config.readinessProbeAddr || null,
+    shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
+    shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
+    registry: config.registry === undefined ? null : toRegistry(dirname(file), config.registry),
+  }
+}
+
+function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): RegistryConfig {
+  const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
+  const layers = section.staticLayer ?? []
+  return {
+    host: section.host ?? "0.0.0.0",
+    port: section.port ?? 31_750,
+    prefix: normalPrefix(section.prefix ?? ""),
+    store: path(section.store),
+    staticLayers: layers.map(({ type, ref }) => ({ type, ref: type === "image" ? ref : resolve(dir, ref) })),
+    fixedSpecs: path(section.fixedSpecFN),
+    tagTtlMs: parseDuration(section.tagTTL ?? "60s"),
+    defaultPlatform: section.defaultPlatform === undefined ? hostPlatform() : parsePlatform(section.defaultPlatform),
+    upstreams: new Map(
+      Object.entries(section.upstreams ?? {}).map(([host, upstream]) => [
+        host.toLowerCase(),
+        toUpstream(dir, upstream),
+      ]),
+    ),
+  }
+}
+
+function toUpstream(dir: string, upstream: UpstreamSection): UpstreamConfig {
+  const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
+  return {
+    plainHTTP: upstream.plainHTTP ?? null,
+    insecureSkipVerify: upstream.insecureSkipVerify ?? false,
+    ca: path(upstream.ca),
+    username: upstream.username || null,
+    passwordFile: path(upstream.passwordFile),
+  }
+}
+
+function normalPrefix(prefix: string): string {
+  const trimmed = prefix.replace(/^\/+|\/+$/g, "")
+  return trimmed === "" ? "" : `/${trimmed}`
+}
