@@ -1,0 +1,84 @@
+import { errorText, type Logger } from "../telemetry/log.ts"
+import type { Metrics, Route } from "../telemetry/metrics.ts"
+
+export interface AccessOptions {
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export interface Exchange {
+  readonly request: Request
+  readonly response: Response
+  /** From `performance.now()`. */
+  readonly startedAt: number
+}
+
+/**
+ * One line and one count per request. An answer whose length is known is recorded when it is handed over, a stream
+ * when it has ended or was broken off.
+ */
+export function recordAccess({ log, metrics }: AccessOptions, { request, response, startedAt }: Exchange): Response {
+  const { body, headers, status } = response
+  const path = pathOf(request.url)
+  const route = routeOf(path)
+  metrics.httpRequests.inc({ route, code: status })
+  metrics.httpSeconds.observe({ route }, (performance.now() - startedAt) / 1000)
+  const record = (bytes: number, end: Readonly<Record<string, unknown>> = {}) => {
+    const ms = Math.round((performance.now() - startedAt) * 10) / 10
+    log.info("request", { method: request.method, path, status, bytes, ms, ...end })
+  }
+  const length = headers.get("content-length")
+  if (body === null || length !== null) {
+    record(request.method === "HEAD" ? 0 : Number(length ?? 0))
+    return response
+  }
+  return new Response(counted(body, record), response)
+}
+
+/** Passes a stream on and tells at its end how much it was. */
+function counted(
+  body: ReadableStream<Uint8Array>,
+  ended: (bytes: number, end?: Readonly<Record<string, unknown>>) => void,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader()
+  let bytes = 0
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read()
+          if (!done) {
+            bytes += value.byteLength
+            controller.enqueue(value)
+            return
+          }
+          controller.close()
+          ended(bytes)
+        } catch (error) {
+          ended(bytes, { end: "broken off", error: errorText(error) })
+          controller.error(error)
+        }
+      },
+      async cancel(reason) {
+        ended(bytes, { end: "client left" })
+        await reader.cancel(reason)
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
+
+const pathOf = (url: string): string => url.replace(/^[a-z]+:\/\/[^/]*/, "").replace(/\?.*$/s, "")
+
+const ROUTES: Readonly<Record<string, Route>> = {
+  manifests: "manifest",
+  blobs: "blob",
+  tags: "tags",
+  referrers: "referrers",
+}
+
+function routeOf(path: string): Route {
+  if (/\/v2\/?$/.test(path)) return "base"
+  const verb = /\/([^/]+)\/[^/]+$/.exec(path)?.[1] ?? ""
+  return ROUTES[verb] ?? "other"
+}

@@ -1,0 +1,39 @@
+import { Elysia } from "elysia"
+import { RegistryError } from "../oci/error.ts"
+import type { Logger } from "../telemetry/log.ts"
+import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
+import { failureResponse } from "./server.ts"
+import { swaggerApp } from "./swagger/app.ts"
+
+export interface HttpAppOptions extends RegistryAppOptions {
+  readonly version: string
+  readonly log: Logger
+}
+
+const API_VERSION = "registry/2.0"
+
+/** Everything on the registry's port. */
+export function httpApp(options: HttpAppOptions): (request: Request) => Promise<Response> {
+  const app = new Elysia({ name: "http", normalize: false, handler: { standardHostname: false } })
+    .onError(({ code, error, request }) =>
+      failureResponse(options.log, request, code === "NOT_FOUND" ? nothingHere() : causeOf(error)),
+    )
+    .use(registryApp(options))
+    .use(swaggerApp(options))
+  return async (request) => {
+    const response = await app.fetch(request)
+    response.headers.set("docker-distribution-api-version", API_VERSION)
+    response.headers.set("x-content-type-options", "nosniff")
+    return response
+  }
+}
+
+const nothingHere = (): RegistryError =>
+  new RegistryError("NAME_UNKNOWN", "There is nothing at this path, the registry is below /v2/")
+
+/** Elysia wraps what a parser of parameters throws. */
+function causeOf(error: unknown): unknown {
+  if (error instanceof RegistryError || !(error instanceof Error)) return error
+  const inner = "error" in error ? error.error : error.cause
+  return inner instanceof RegistryError ? inner : error
+}

@@ -1,0 +1,23 @@
+import { RegistryError } from "../oci/error.ts"
+
+/** distribution-spec: "Error Codes". HEAD gets the headers alone. */
+export function errorResponse(
+  error: RegistryError,
+  method: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const { code, detail, message, retryAfterSeconds, status } = error
+  const body = JSON.stringify({ errors: [{ code, message, ...(detail === null ? {} : { detail }) }] })
+  const all = {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    ...(status === 405 ? { allow: "GET, HEAD" } : {}),
+    ...(retryAfterSeconds === null ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfterSeconds))) }),
+    ...headers,
+  }
+  return new Response(method === "HEAD" ? null : body, { status, headers: all })
+}
+
+/** What the client is told of a failure that was not meant for it: nothing but that there was one. */
+export const internalError = (): RegistryError =>
+  new RegistryError("UNKNOWN", "The registry has failed to answer; its log tells why")

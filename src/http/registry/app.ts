@@ -1,0 +1,143 @@
+import { Elysia, t } from "elysia"
+import type { Facade } from "../../facade/facade.ts"
+import { RegistryError } from "../../oci/error.ts"
+import { OCI_INDEX } from "../../oci/media-type.ts"
+import { isDigestTag } from "../../oci/reference.ts"
+import { respond } from "../respond.ts"
+import { wantsSingleManifest } from "./accept.ts"
+import { parseRoute, type RegistryRoute } from "./route.ts"
+import { pageTags, type TagQuery } from "./tags.ts"
+
+export interface RegistryAppOptions {
+  /** Asked for every request, so that a reload can swap it. */
+  readonly facade: () => Facade
+  /** "" or "/path". */
+  readonly prefix: string
+  /** True when clients must log in, so that shared caches must not keep answers. */
+  readonly isPrivate: boolean
+}
+
+/** The path after `/v2/`, decoded into what it is about. */
+const params = t
+  .Transform(t.Object({ "*": t.String() }))
+  .Decode((value): RegistryRoute => parseRoute(value["*"]))
+  .Encode(() => ({ "*": "" }))
+
+const query = t.Object(
+  {
+    ns: t.Optional(t.String({ description: "Host that a mirror stands for; accepted and not needed." })),
+    n: t.Optional(t.String({ description: "Tags per page." })),
+    last: t.Optional(t.String({ description: "Tag after which the page begins." })),
+    artifactType: t.Optional(t.String({ description: "Only referrers of this type." })),
+  },
+  { additionalProperties: true },
+)
+
+const EMPTY_REFERRERS = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] })
+
+/**
+ * The pull API (distribution-spec: "Pull" and "Content Discovery"). One route for all, because a name may have any
+ * number of segments; and for all methods, because Elysia would answer HEAD by running GET.
+ */
+export const registryApp = (options: RegistryAppOptions) =>
+  new Elysia({ name: "registry", prefix: `${options.prefix}/v2`, normalize: false })
+    .onTransform((context) => refuseWrites(context.request))
+    .all("", (context) => answer({ request: context.request, route: { kind: "base" }, query: {}, options }), {
+      detail: { hide: true },
+    })
+    .all(
+      "/*",
+      (context) => answer({ request: context.request, route: context.params, query: context.query, options }),
+      {
+        params,
+        query,
+        detail: { hide: true },
+      },
+    )
+
+/** Before anything is looked at: nothing here can be written, whatever the path. */
+function refuseWrites({ method }: Request): void {
+  if (method === "GET" || method === "HEAD") return
+  throw new RegistryError("UNSUPPORTED", `This registry is for pulling, ${method} is not supported`)
+}
+
+interface Asked {
+  readonly request: Request
+  readonly route: RegistryRoute
+  readonly query: TagQuery & { readonly artifactType?: string | undefined }
+  readonly options: RegistryAppOptions
+}
+
+async function answer(asked: Asked): Promise<Response> {
+  const { route, request, options } = asked
+  switch (route.kind) {
+    case "base":
+      return json(request, "{}", "application/json")
+    case "manifest":
+      return await taggedManifest(route.name, route.tag, asked)
+    case "manifest-by-digest": {
+      const document = await options.facade().document(route.name, route.digest, request.signal)
+      return await respond(request, { kind: "bytes", ...document }, lasting(document.descriptor.mediaType, options))
+    }
+    case "blob": {
+      const blob = await options.facade().blob(route.name, route.digest, request.signal)
+      return await respond(request, blob, lasting(blob.descriptor.mediaType, options))
+    }
+    case "tags":
+      return await tagList(route.name, asked)
+    case "referrers":
+      return referrers(asked)
+    case "upload":
+      throw new RegistryError("BLOB_UPLOAD_UNKNOWN", "There are no uploads, this registry is for pulling")
+    default:
+      return route satisfies never
+  }
+}
+
+/** Any tag names the composed image, as in the original; but tags that speak of a digest would speak of another image's. */
+async function taggedManifest(name: string, tag: string, { request, options }: Asked): Promise<Response> {
+  if (isDigestTag(tag))
+    throw new RegistryError("MANIFEST_UNKNOWN", `Cannot find ${name}:${tag}: composed images have no such tags`)
+  const { root, single } = await options.facade().image(name, request.signal).catch(asManifestUnknown)
+  const document = wantsSingleManifest(request.headers.get("accept")) ? (single ?? root) : root
+  const headers = root === single ? {} : { vary: "Accept" }
+  const presentation = { contentType: document.descriptor.mediaType, cacheControl: "no-cache", headers }
+  return await respond(request, { kind: "bytes", ...document }, presentation)
+}
+
+/** On this route an unknown name is an unknown manifest: health checks of the original's users rely on the code. */
+function asManifestUnknown(error: unknown): never {
+  if (error instanceof RegistryError && error.code === "NAME_UNKNOWN") {
+    throw new RegistryError("MANIFEST_UNKNOWN", error.message, { cause: error })
+  }
+  throw error
+}
+
+async function tagList(name: string, { request, query: parameters, options }: Asked): Promise<Response> {
+  if (!(await options.facade().knows(name, request.signal)))
+    throw new RegistryError("NAME_UNKNOWN", `Cannot find ${name}: no image of that name is configured`)
+  const { tags, link } = pageTags({ path: `${options.prefix}/v2/${name}/tags/list`, tags: ["latest"] }, parameters)
+  return json(request, JSON.stringify({ name, tags }), "application/json", link === null ? {} : { link })
+}
+
+/** Signatures and the like of a base speak of the base's digest, not of the composed image's, so there are none. */
+function referrers({ request, query: parameters }: Asked): Response {
+  const filtered = parameters.artifactType === undefined ? {} : { "oci-filters-applied": "artifactType" }
+  return json(request, EMPTY_REFERRERS, OCI_INDEX, { "cache-control": "no-cache", ...filtered })
+}
+
+function lasting(contentType: string, { isPrivate }: RegistryAppOptions) {
+  return { contentType, cacheControl: `${isPrivate ? "private" : "public"}, max-age=31536000, immutable, no-transform` }
+}
+
+function json(
+  request: Request,
+  body: string,
+  contentType: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const length = String(Buffer.byteLength(body))
+  return new Response(request.method === "HEAD" ? null : body, {
+    headers: { "content-type": contentType, "content-length": length, ...headers },
+  })
+}

@@ -1,0 +1,60 @@
+import { swagger } from "@elysiajs/swagger"
+import { Elysia } from "elysia"
+import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" }
+import style from "swagger-ui-dist/swagger-ui.css" with { type: "file" }
+import script from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" }
+import { registryPaths, schemas } from "./documentation.ts"
+
+export interface SwaggerAppOptions {
+  readonly version: string
+  readonly prefix: string
+}
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>registry-facade API</title>
+<link rel="icon" href="swagger/favicon.png">
+<link rel="stylesheet" href="swagger/style.css">
+</head>
+<body>
+<div id="api"></div>
+<script src="swagger/script.js"></script>
+<script>SwaggerUIBundle({ url: "swagger/json", dom_id: "#api", validatorUrl: null })</script>
+</body>
+</html>
+`
+
+const asset = (path: string, contentType: string) => () =>
+  new Response(Bun.file(path), {
+    headers: { "content-type": contentType, "content-disposition": "", "cache-control": "public, max-age=3600" },
+  })
+
+/** OpenAPI at /swagger/json and a page for people at /swagger, with everything that it needs: no other host is asked. */
+export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
+  new Elysia({ name: "swagger" })
+    .use(
+      swagger({
+        provider: "swagger-ui",
+        path: "/swagger",
+        specPath: "/swagger/json",
+        documentation: {
+          info: {
+            title: "registry-facade",
+            version,
+            description: "An OCI registry for pulling that composes images while they are pulled.",
+            license: { name: "Apache-2.0" },
+          },
+          paths: registryPaths(prefix),
+          components: { schemas },
+        },
+      }),
+    )
+    .get("/swagger", () => new Response(PAGE, { headers: { "content-type": "text/html; charset=utf-8" } }), {
+      detail: { hide: true },
+    })
+    .get("/swagger/script.js", asset(script, "text/javascript; charset=utf-8"), { detail: { hide: true } })
+    .get("/swagger/style.css", asset(style, "text/css; charset=utf-8"), { detail: { hide: true } })
+    .get("/swagger/favicon.png", asset(favicon, "image/png"), { detail: { hide: true } })
