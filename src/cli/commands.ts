@@ -1,0 +1,52 @@
+import { findClosest } from "../lib/closest.ts"
+import { COMMIT, VERSION } from "../version.ts"
+import { compose } from "./compose.ts"
+import { config } from "./config.ts"
+import { createSpec } from "./create-spec.ts"
+import { type Command, UsageError } from "./io.ts"
+import { run } from "./run.ts"
+
+const HELP = `registry-facade composes container images while they are pulled.
+
+Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
+
+  run <config.json>                  serve what the configuration has
+  compose <config.json> <name>       print what an image consists of
+      [--platform os/arch]
+  config check <config.json>         tell what is wrong with a configuration
+  config schema                      print its JSON Schema
+  debug create-spec [--base-ref R]   print an ImageSpec to begin with
+      [--ide-ref R] [--supervisor-ref R]
+      [--layer image=REF|file=PATH|dir=PATH[:DEST]|url=URL@DIGEST]
+  version, help
+
+Logs are JSON lines; --json-log=false makes them text, --verbose shows more.
+`
+
+const debug: Command = async ([verb, ...args], io) => {
+  if (verb === "create-spec") return await createSpec(args, io)
+  throw new UsageError(verb === undefined ? "missing command: debug create-spec" : `unknown command: debug ${verb}`)
+}
+
+const help: Command = async (_args, { out }) => {
+  out(HELP)
+  return 0
+}
+
+const version: Command = async (_args, { out }) => {
+  out(`registry-facade ${VERSION} (commit ${COMMIT}, bun ${Bun.version})\n`)
+  return 0
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, debug, version, help }
+
+/** Throws UsageError for a name that is none. */
+export function findCommand(name: string | undefined): Command {
+  if (name === undefined) throw new UsageError('missing command, see "registry-facade help"')
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command !== undefined) return command
+  const closest = findClosest(name, Object.keys(COMMANDS))
+  throw new UsageError(
+    `unknown command ${JSON.stringify(name)}${closest === null ? "" : `, did you mean "${closest}"?`}`,
+  )
+}

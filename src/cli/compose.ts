@@ -1,0 +1,65 @@
+import { buildRegistry } from "../app.ts"
+import { loadConfig } from "../config/load.ts"
+import type { ComposedPlatform, Composition } from "../facade/composer.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import { formatPlatform, isSamePlatform, parsePlatform } from "../oci/platform.ts"
+import { readArguments } from "./args.ts"
+import { type Command, UsageError } from "./io.ts"
+
+const OPTIONS = { platform: { type: "string" }, output: { type: "string" } } as const
+
+/** Prints what an image would consist of, without serving it. */
+export const compose: Command = async (args, { out, log, shutdown }) => {
+  const { values, positionals } = readArguments(args, OPTIONS, ["config.json", "name"])
+  if (values.output !== undefined) throw new UsageError("--output is not available yet")
+  const [file = "", name = ""] = positionals
+  const { registry } = await loadConfig(file)
+  if (registry === null) throw new Error(`${file} has no section "registry"`)
+  const parts = await buildRegistry(registry, log)
+  try {
+    const composition = await parts.images.composition(name.includes("/") ? name : `fixed/${name}`, shutdown.gentle)
+    out(`${JSON.stringify(describe(composition, values.platform), null, 2)}\n`)
+    return 0
+  } finally {
+    await parts.close()
+  }
+}
+
+function describe({ platforms, root }: Composition, wanted: string | undefined) {
+  const chosen =
+    wanted === undefined
+      ? platforms
+      : platforms.filter(({ platform }) => isSamePlatform(platform, parsePlatform(wanted)))
+  if (chosen.length === 0) {
+    throw new Error(
+      `The image has no platform ${wanted}, it has ${platforms.map(({ platform }) => formatPlatform(platform)).join(", ")}`,
+    )
+  }
+  return { root: summary(root.descriptor), platforms: chosen.map(describePlatform) }
+}
+
+function describePlatform({ platform, manifest, config, baseLayers, contributions }: ComposedPlatform) {
+  const base = baseLayers.map(({ descriptor, sources }) => ({
+    from: "base",
+    sources: sources.map(({ origin }) => origin),
+    ...summary(descriptor),
+  }))
+  const added = contributions
+    .flatMap(({ layers }) => layers)
+    .map(({ descriptor, createdBy, diffID, sources }) => ({
+      from: createdBy.replace(/^registry-facade: /, ""),
+      sources: sources.map(({ origin }) => origin),
+      ...summary(descriptor),
+      diffID,
+    }))
+  return {
+    platform: formatPlatform(platform),
+    manifest: { ...summary(manifest.descriptor), content: parsed(manifest.bytes) },
+    config: { ...summary(config.descriptor), content: parsed(config.bytes) },
+    layers: [...base, ...added],
+  }
+}
+
+const summary = ({ mediaType, digest, size }: Descriptor) => ({ mediaType, digest, size })
+
+const parsed = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))

@@ -1,0 +1,29 @@
+import { loadConfig } from "../config/load.ts"
+import { configSchema } from "../config/schema.ts"
+import { parseSpecs } from "../spec/fixed.ts"
+import { readArguments } from "./args.ts"
+import { type Command, UsageError } from "./io.ts"
+
+/** `config check <config.json>` and `config schema`. */
+export const config: Command = async ([verb, ...args], io) => {
+  if (verb === "check") return await check(args, io)
+  if (verb === "schema") return await schema(args, io)
+  throw new UsageError(
+    verb === undefined ? "missing command: config check or config schema" : `unknown command: config ${verb}`,
+  )
+}
+
+const check: Command = async (args, { out }) => {
+  const { positionals } = readArguments(args, {}, ["config.json"])
+  const { file, registry } = await loadConfig(positionals[0] ?? "")
+  const specs = registry?.fixedSpecs ?? null
+  const count = specs === null ? null : parseSpecs(specs, await Bun.file(specs).text()).size
+  out(`${file} is valid${count === null ? "" : `, and so are the ${count} specs in ${specs}`}\n`)
+  return 0
+}
+
+const schema: Command = async (args, { out }) => {
+  readArguments(args, {}, [])
+  out(`${JSON.stringify({ $schema: "https://json-schema.org/draft/2020-12/schema", ...configSchema }, null, 2)}\n`)
+  return 0
+}

@@ -1,0 +1,43 @@
+import { imageSpecSchema } from "../spec/schema.ts"
+import { readArguments } from "./args.ts"
+import { type Command, UsageError } from "./io.ts"
+
+const OPTIONS = {
+  "base-ref": { type: "string", default: "docker.io/library/ubuntu:latest" },
+  "ide-ref": { type: "string", default: "" },
+  "supervisor-ref": { type: "string", default: "" },
+  layer: { type: "string", multiple: true, default: [] as string[] },
+  base64: { type: "boolean", default: false },
+} as const
+
+/** Prints an ImageSpec to begin with. */
+export const createSpec: Command = async (args, { out }) => {
+  const { values } = readArguments(args, OPTIONS, [])
+  if (values.base64) throw new UsageError("--base64 is not available yet")
+  const spec = {
+    baseRef: values["base-ref"],
+    ideRef: values["ide-ref"] || undefined,
+    supervisorRef: values["supervisor-ref"] || undefined,
+    layers: values.layer.length === 0 ? undefined : values.layer.map(readLayer),
+  }
+  out(`${JSON.stringify(spec, null, 2)}\n`)
+  return 0
+}
+
+const KINDS = Object.keys(imageSpecSchema.properties.layers.items.properties)
+
+/** `image=REF`, `file=PATH`, `dir=PATH[:DEST]`, `url=URL@DIGEST`; a plain text is an image. */
+function readLayer(text: string): Readonly<Record<string, string>> {
+  const [, kind, value = ""] = /^([a-z]+)=(.*)$/s.exec(text) ?? []
+  if (kind === undefined) return { image: text }
+  if (value === "" || !KINDS.includes(kind))
+    throw new UsageError(`cannot read layer ${JSON.stringify(text)}, expected image=, file=, dir= or url=`)
+  if (kind === "dir") {
+    const [dir = "", dest] = value.split(":")
+    return dest === undefined ? { dir } : { dir, dest }
+  }
+  if (kind !== "url") return { [kind]: value }
+  const at = value.lastIndexOf("@sha")
+  if (at === -1) throw new UsageError("a url layer needs its digest: url=https://host/layer.tar@sha256:...")
+  return { url: value.slice(0, at), digest: value.slice(at + 1) }
+}

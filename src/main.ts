@@ -1,0 +1,42 @@
+import { findCommand } from "./cli/commands.ts"
+import { readGlobalFlags } from "./cli/global-flags.ts"
+import { UsageError } from "./cli/io.ts"
+import { createLogger, errorText, LEVELS, type Level } from "./telemetry/log.ts"
+import { VERSION } from "./version.ts"
+
+const { isJson, isVerbose, rest } = readGlobalFlags(process.argv.slice(2))
+
+const named = LEVELS.find((level) => level === process.env["LOG_LEVEL"]?.toLowerCase().replace("warning", "warn"))
+const level: Level = isVerbose ? "debug" : (named ?? "info")
+const log = createLogger({
+  format: isJson ? "json" : "text",
+  version: VERSION,
+  level: () => level,
+  write: (line) => void process.stderr.write(line),
+})
+
+const gentle = new AbortController()
+const forced = new AbortController()
+for (const name of ["SIGTERM", "SIGINT"] as const) {
+  process.on(name, () => (gentle.signal.aborted ? forced.abort() : gentle.abort(new Error(`Stopped by ${name}`))))
+}
+// A stray rejection must not take running pulls with it
+process.on("unhandledRejection", (error) =>
+  log.error("unhandled rejection", { error, stack: error instanceof Error ? error.stack : null }),
+)
+process.on("uncaughtException", (error) => log.error("uncaught exception", { error, stack: error.stack }))
+
+try {
+  const [name, ...args] = rest
+  process.exit(
+    await findCommand(name)(args, {
+      out: (text) => void process.stdout.write(text),
+      err: (text) => void process.stderr.write(text),
+      log,
+      shutdown: { gentle: gentle.signal, forced: forced.signal },
+    }),
+  )
+} catch (error) {
+  process.stderr.write(`registry-facade: ${errorText(error)}\n`)
+  process.exit(error instanceof UsageError ? 2 : 1)
+}
