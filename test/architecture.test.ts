@@ -1,0 +1,143 @@
+import { describe, expect, test } from "bun:test"
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, normalize, relative } from "node:path"
+
+/** Which folder of `src` may import which; `folder/file` allows that file alone. Files at the root are `app`, `main`... */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  oci: ["lib"],
+  telemetry: ["lib"],
+  config: ["lib", "oci"],
+  egress: ["lib", "oci", "telemetry"],
+  blob: ["lib", "oci", "telemetry"],
+  store: ["lib", "oci", "telemetry", "blob"],
+  upstream: ["lib", "oci", "telemetry", "blob", "egress"],
+  layer: ["lib", "oci", "telemetry", "blob", "egress", "upstream/upstream", "upstream/variants"],
+  spec: ["lib", "oci", "telemetry", "layer/layer"],
+  compose: ["oci", "layer/layer"],
+  facade: [
+    "lib",
+    "oci",
+    "telemetry",
+    "blob",
+    "compose",
+    "store/store",
+    "upstream/upstream",
+    "upstream/variants",
+    "layer/layer",
+    "spec/spec",
+  ],
+  http: ["lib", "oci", "telemetry", "blob/blob", "facade/facade"],
+  cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "version"],
+  app: ["*"],
+  main: ["*"],
+  version: [],
+}
+
+/** Packages stay at the edge: where each may be imported. `node:fs` is for those who keep files. */
+const VENDORS: Readonly<Record<string, readonly string[]>> = {
+  elysia: ["http"],
+  "@elysiajs/swagger": ["http"],
+  "swagger-ui-dist": ["http"],
+  "prom-client": ["telemetry"],
+  "jsonc-parser": ["oci", "lib"],
+  "@sinclair/typebox": ["config", "spec", "lib"],
+  "lru-cache": ["blob", "upstream", "layer", "facade"],
+  "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],
+  "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
+  "node:os": ["app"],
+  "node:path": ["*"],
+  "node:util": ["cli"],
+}
+
+const SRC = join(import.meta.dir, "../src")
+
+interface Import {
+  readonly file: string
+  readonly target: string
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"))
+const imports: readonly Import[] = files.flatMap((file) => {
+  const text = readFileSync(join(SRC, file), "utf8")
+  const found = text.matchAll(/^(?:import|export)\s[^"']*?from "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm)
+  return [...found].map((match) => ({ file, target: match[1] ?? match[2] ?? match[3] ?? "" }))
+})
+
+const moduleOf = (file: string): string => file.replace(/\.(?:d\.)?ts$/, "")
+const folderOf = (module: string): string => module.split("/")[0] ?? ""
+
+function isAllowed(list: readonly string[] | undefined, module: string): boolean {
+  return list?.some((entry) => entry === "*" || entry === module || entry === folderOf(module)) === true
+}
+
+describe("architecture", () => {
+  test("every folder has a row in the import table", () => {
+    expect([...new Set(files.map(moduleOf).map(folderOf))].filter((folder) => !(folder in MAY_IMPORT))).toEqual([])
+  })
+
+  test("folders import only what the table allows", () => {
+    const local = imports.filter(({ target }) => target.startsWith(".") && target.endsWith(".ts"))
+    const wrong = local.filter(({ file, target }) => {
+      const from = folderOf(moduleOf(file))
+      const to = moduleOf(normalize(join(dirname(file), target)))
+      return folderOf(to) !== from && !isAllowed(MAY_IMPORT[from], to)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test("packages are imported only at their edge", () => {
+    const foreign = imports.filter(({ target }) => !target.startsWith("."))
+    const wrong = foreign.filter(({ file, target }) => {
+      const vendor = Object.keys(VENDORS).find(
+        (name) => target === name || (target.startsWith(`${name}/`) && !(target in VENDORS)),
+      )
+      return vendor === undefined || !isAllowed(VENDORS[vendor], moduleOf(file))
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test("nothing is imported in a circle", () => {
+    const graph = new Map<string, string[]>()
+    for (const { file, target } of imports.filter(({ target }) => target.startsWith("."))) {
+      const from = moduleOf(file)
+      graph.set(from, [...(graph.get(from) ?? []), moduleOf(normalize(join(dirname(file), target)))])
+    }
+    const done = new Set<string>()
+    const circles: string[] = []
+    const visit = (module: string, path: readonly string[]): void => {
+      if (path.includes(module)) circles.push([...path.slice(path.indexOf(module)), module].join(" -> "))
+      if (done.has(module) || path.includes(module)) return
+      for (const next of graph.get(module) ?? []) visit(next, [...path, module])
+      done.add(module)
+    }
+    for (const module of graph.keys()) visit(module, [])
+    expect(circles).toEqual([])
+  })
+
+  test("files stay short, and none is a drawer for everything", () => {
+    const long = files.filter((file) => readFileSync(join(SRC, file), "utf8").split("\n").length > 301)
+    const drawers = files.filter((file) => /(?:^|\/)(?:utils|types|index|common|helpers)\.ts$/.test(file))
+    expect({ long, drawers }).toEqual({ long: [], drawers: [] })
+  })
+
+  test("one place goes out: fetch is called in egress alone", () => {
+    const callers = files.filter((file) =>
+      /(?<![.\w#])fetch\(/.test(readFileSync(join(SRC, file), "utf8").replace(/^\s*(?:\/\/|\*).*$/gm, "")),
+    )
+    expect(callers).toEqual(["egress/fetch-egress.ts"])
+  })
+
+  test("no promise is left behind as a marker", () => {
+    const marker = new RegExp(["TO", "DO|FIX", "ME|XX", "X"].join(""))
+    expect(files.filter((file) => marker.test(readFileSync(join(SRC, file), "utf8")))).toEqual([])
+  })
+
+  test("paths in this table exist", () => {
+    const named = Object.values(MAY_IMPORT)
+      .flat()
+      .filter((entry) => entry.includes("/"))
+    expect(named.filter((entry) => !files.includes(`${entry}.ts`))).toEqual([])
+    expect(relative(SRC, join(SRC, "app.ts"))).toBe("app.ts")
+  })
+})
