@@ -1,0 +1,119 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { startApp } from "../../src/app.ts"
+import { loadConfig } from "../../src/config/load.ts"
+import { createLogger } from "../../src/telemetry/log.ts"
+import { tempDir } from "./temp-dir.ts"
+
+/** The sources in this process, or the compiled binary in its own. */
+export type Mode = "source" | "binary"
+
+export const BINARY = join(import.meta.dir, "../../dist/registry-facade")
+
+export interface FacadeOptions {
+  readonly mode?: Mode
+  /** Content of the file of fixed specs. */
+  readonly specs?: unknown
+  /** Merged into the configuration's `registry`. */
+  readonly registry?: Readonly<Record<string, unknown>>
+  /** Merged into the configuration. */
+  readonly config?: Readonly<Record<string, unknown>>
+  /** Where the configuration stands; made if needed. */
+  readonly dir?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface RunningFacade {
+  readonly dir: string
+  readonly host: string
+  readonly url: string
+  readonly logs: Readonly<Record<string, unknown>>[]
+  /** Writes the specs again, as an editor does. */
+  writeSpecs(specs: unknown): void
+  get(path: string, init?: RequestInit): Promise<Response>
+  stop(): Promise<void>
+}
+
+/** Starts a facade on a free port with a store of its own. */
+export async function startFacade(options: FacadeOptions = {}): Promise<RunningFacade> {
+  const dir = options.dir ?? tempDir()
+  mkdirSync(dir, { recursive: true })
+  const specsFile = join(dir, "specs.json")
+  if (options.specs !== undefined) writeFileSync(specsFile, JSON.stringify(options.specs))
+  const fixed = existsSync(specsFile) ? { fixedSpecFN: "specs.json" } : {}
+  const registry = { port: 0, host: "127.0.0.1", store: "store", ...fixed, ...options.registry }
+  const file = join(dir, "config.json")
+  writeFileSync(file, JSON.stringify({ shutdown: { delay: "0", grace: "5s" }, ...options.config, registry }))
+  const logs: Record<string, unknown>[] = []
+  const running =
+    options.mode === "binary" ? await startBinary(file, logs, options.env ?? {}) : await startSource(file, logs)
+  const url = `http://127.0.0.1:${running.port}`
+  return {
+    dir,
+    host: `127.0.0.1:${running.port}`,
+    url,
+    logs,
+    writeSpecs: (specs) => writeFileSync(specsFile, JSON.stringify(specs)),
+    get: async (path, init) => await fetch(`${url}${path}`, { redirect: "manual", decompress: false, ...init }),
+    stop: running.stop,
+  }
+}
+
+interface Running {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+async function startSource(file: string, logs: Record<string, unknown>[]): Promise<Running> {
+  const log = createLogger({
+    format: "json",
+    version: "test",
+    level: () => "debug",
+    write: (line) => void logs.push(JSON.parse(line)),
+  })
+  const app = await startApp(await loadConfig(file), log)
+  return { port: app.registryPort ?? 0, stop: () => app.stop(true) }
+}
+
+async function startBinary(
+  file: string,
+  logs: Record<string, unknown>[],
+  env: Readonly<Record<string, string>>,
+): Promise<Running> {
+  const child = Bun.spawn([BINARY, "run", file, "-v"], {
+    stderr: "pipe",
+    stdout: "ignore",
+    env: { ...process.env, ...env },
+  })
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  void readLines(child.stderr, (line) => {
+    const entry = parsed(line)
+    logs.push(entry)
+    const port = /:(\d+)$/.exec(String(entry["addr"]))?.[1]
+    if (entry["message"] === "HTTP registry server listening" && port !== undefined) resolve(Number(port))
+  }).then(() => reject(new Error(`The facade has ended: ${JSON.stringify(logs)}`)))
+  const stop = async () => {
+    child.kill("SIGKILL")
+    await child.exited
+  }
+  return { port: await promise, stop }
+}
+
+function parsed(line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return { message: line }
+  }
+}
+
+async function readLines(stream: ReadableStream<Uint8Array>, each: (line: string) => void): Promise<void> {
+  let rest = ""
+  const decoder = new TextDecoder()
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) each(line)
+  }
+  if (rest !== "") each(rest)
+}

@@ -1,0 +1,17 @@
+import { afterAll } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const made: string[] = []
+
+/** An empty directory that is gone when the test file is done. */
+export function tempDir(): string {
+  const dir = mkdtempSync(join(tmpdir(), "registry-facade-test-"))
+  made.push(dir)
+  return dir
+}
+
+afterAll(() => {
+  for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true })
+})
