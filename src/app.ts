@@ -2,11 +2,16 @@ import { readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { openDiscard } from "./blob/discard-spool.ts"
 import { Downloads } from "./blob/downloads.ts"
+import { withFallback } from "./blob/fallback-spool.ts"
+import type { OpenSpool } from "./blob/spool.ts"
+import { WindowSpool } from "./blob/window-spool.ts"
 import type { Config, RegistryConfig } from "./config/load.ts"
 import type { StaticLayerSection } from "./config/schema.ts"
 import type { Egress } from "./egress/egress.ts"
 import { createEgress } from "./egress/fetch-egress.ts"
+import { limitedEgress } from "./egress/limited-egress.ts"
 import { CachedImages } from "./facade/cached-images.ts"
 import { Composer } from "./facade/composer.ts"
 import type { LayerSources } from "./facade/contribute.ts"
@@ -23,6 +28,8 @@ import { ImageLayerSource } from "./layer/image.ts"
 import type { LayerRequest } from "./layer/layer.ts"
 import { UrlLayerSource } from "./layer/url.ts"
 import { type Clock, systemClock } from "./lib/clock.ts"
+import { openFilesLimit } from "./lib/open-files.ts"
+import { Semaphore } from "./lib/semaphore.ts"
 import { parseReference } from "./oci/reference.ts"
 import { FixedSpecProvider } from "./spec/fixed.ts"
 import { DiskStore } from "./store/disk.ts"
@@ -40,6 +47,7 @@ import { VERSION } from "./version.ts"
 /** The registry without its ports, as `run` and `compose` share it. */
 export interface RegistryParts {
   readonly images: Images
+  readonly store: DiskStore
   readonly metrics: Metrics
   close(): Promise<void>
 }
@@ -64,6 +72,12 @@ const DOWNLOAD_POLICY = {
   failureMs: 1000,
   distrustMs: 600_000,
 }
+const MAINTENANCE_MS = 10 * 60 * 1000
+const RESERVED_FILES = 32
+/** When no disk takes content, this much of it is in memory at most. */
+const WINDOWS = 16
+const WINDOW_BYTES = 4 * 1024 * 1024
+const WINDOW_PATIENCE_MS = 10_000
 const DOCUMENT_RETRY = { attempts: 4, baseMs: 50, capMs: 5000, random: Math.random, waitMs: upstreamWaitMs }
 
 /** Builds everything that serves images. Rejects with what people have to correct. */
@@ -71,13 +85,20 @@ export async function buildRegistry(config: RegistryConfig, log: Logger): Promis
   const clock = systemClock
   const metrics = createMetrics()
   const directory = await storeDirectory(config, log)
-  const store = await DiskStore.create(directory.path, log)
-  const downloads = new Downloads({ openSpool: () => store.spool(), policy: DOWNLOAD_POLICY, clock, log, metrics })
+  const store = openStore({ ...config, store: directory.path }, log, metrics)
+  const openSpool = withFallback((size) => store.spool(size), windowSpools(clock))
+  const downloads = new Downloads({
+    openSpool,
+    policy: { ...DOWNLOAD_POLICY, concurrency: fileBudget(openFilesLimit()).transfers },
+    clock,
+    log,
+    metrics,
+  })
   const egress = buildEgress(config, clock)
   const upstream = buildUpstream(config, { egress, clock, metrics })
   const reader = new CachedImages({ upstream, documents: store, downloads, clock, tagTtlMs: config.tagTtlMs })
   const facts = store.facts("layer")
-  const workshop = { openSpool: () => store.spool(), facts }
+  const workshop = { openSpool: withFallback((size) => store.spool(size), openDiscard), facts }
   const layers: LayerSources = {
     file: new FileLayerSource(workshop),
     dir: new DirLayerSource(workshop, clock),
@@ -91,34 +112,85 @@ export async function buildRegistry(config: RegistryConfig, log: Logger): Promis
   const staticLayers = config.staticLayers.map(staticRequest)
   const composer = new Composer({ reader, layers, staticLayers, defaultPlatform: config.defaultPlatform, log })
   const providers = fixed === null ? [] : [fixed]
-  const images = new Images({ providers, composer, recent: new RecentImages(clock), store, caches: [], downloads })
+  const recent = new RecentImages({ clock, log: store.images, documents: store, reader })
+  const images = new Images({ providers, composer, recent, store, caches: [], downloads })
   const close = async () => {
     fixed?.close()
     downloads.shutdown()
+    await store.close()
     await directory.remove()
   }
-  return { images, metrics, close }
+  return { images, store, metrics, close }
+}
+
+/** The disk store of a configuration; nothing is read or written until it is used. */
+export function openStore(
+  config: RegistryConfig & { readonly store: string },
+  log: Logger,
+  metrics: Metrics,
+): DiskStore {
+  const limits = { maxSizeBytes: config.storeMaxSizeBytes, minFreeBytes: config.storeMinFreeBytes }
+  return new DiskStore({ root: config.store, limits, clock: systemClock, log, metrics })
+}
+
+/** Memory for blobs that no disk can take: a bounded number of windows, each of bounded size. */
+function windowSpools(clock: Clock): OpenSpool {
+  const slots = new Semaphore(WINDOWS)
+  return async (size) => {
+    const release = await slots.acquire(AbortSignal.timeout(DOWNLOAD_POLICY.queueMs))
+    const capacity = size !== null && size <= DOWNLOAD_POLICY.verifyFirstBytes ? Math.max(size, 1) : WINDOW_BYTES
+    return new WindowSpool({ capacity, patienceMs: WINDOW_PATIENCE_MS, clock, closed: release })
+  }
 }
 
 /** Opens the ports and serves. Rejects when the configuration or the machine does not allow it. */
 export async function startApp(config: Config, log: Logger): Promise<RunningApp> {
   const { registry } = config
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
+  const budget = fileBudget(openFilesLimit())
   const parts = await buildRegistry(registry, log)
-  const { images, metrics } = parts
+  const { images, metrics, store } = parts
+  const background = new AbortController()
+  void keepUp(store, background.signal)
   const handle = httpApp({ facade: () => images, prefix: registry.prefix, isPrivate: false, version: VERSION, log })
-  const listeners: Listener[] = [listen({ hostname: registry.host, port: registry.port, handle, log, metrics })]
+  const listeners: Listener[] = [
+    listen({ hostname: registry.host, port: registry.port, handle, log, metrics, maxConcurrent: budget.requests }),
+  ]
   if (config.prometheusAddr !== null) {
-    listeners.push(listen({ ...splitAddress(config.prometheusAddr), handle: metricsApp(metrics), log, metrics: null }))
+    listeners.push(
+      listen({
+        ...splitAddress(config.prometheusAddr),
+        handle: metricsApp(metrics),
+        log,
+        metrics: null,
+        maxConcurrent: 100,
+      }),
+    )
   }
   log.info("HTTP registry server listening", { addr: `${registry.host}:${listeners[0]?.port}` })
   return {
     registryPort: listeners[0]?.port ?? null,
     stop: async (isForced) => {
+      background.abort()
       await Promise.all(listeners.map((listener) => listener.stop(isForced)))
       await parts.close()
     },
   }
+}
+
+/** Looks after the store while it serves. */
+async function keepUp(store: DiskStore, signal: AbortSignal): Promise<void> {
+  void store.scrub(signal)
+  while (!signal.aborted) {
+    await store.maintain()
+    await systemClock.sleep(MAINTENANCE_MS, signal).catch(() => {})
+  }
+}
+
+/** A request takes a socket and a file, a transfer a socket and a spool; the rest is for logs, probes and the runtime. */
+function fileBudget(limit: number): { readonly requests: number; readonly transfers: number } {
+  const free = Math.max(limit - RESERVED_FILES, 20)
+  return { requests: Math.floor(free * 0.4), transfers: Math.min(DOWNLOAD_POLICY.concurrency, Math.floor(free * 0.1)) }
 }
 
 /** A configured store, or a directory of this process alone. */
@@ -132,7 +204,7 @@ async function storeDirectory({ store }: RegistryConfig, log: Logger) {
 function buildEgress({ upstreams }: RegistryConfig, clock: Clock): Egress {
   const authorities = new Map<string, string>()
   for (const [host, { ca }] of upstreams) if (ca !== null) authorities.set(apiHost(host), readFileSync(ca, "utf8"))
-  return createEgress({
+  const egress = createEgress({
     clock,
     firstByteMs: 30_000,
     progressMs: 30_000,
@@ -142,6 +214,7 @@ function buildEgress({ upstreams }: RegistryConfig, clock: Clock): Egress {
     }),
     allowsPlainHTTP: (host) => isPlain(upstreams, host),
   })
+  return limitedEgress(egress, { perHost: 64, queueMs: 10_000, clock })
 }
 
 interface UpstreamParts {
