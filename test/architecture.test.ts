@@ -28,9 +28,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "spec/spec",
   ],
   http: ["lib", "oci", "telemetry", "blob/blob", "facade/facade"],
-  cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "version"],
+  cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "tuning", "version"],
   app: ["*"],
   main: ["*"],
+  tuning: ["lib", "blob"],
   version: [],
 }
 

@@ -1,6 +1,7 @@
 import { openStore } from "../app.ts"
 import { loadConfig } from "../config/load.ts"
 import { createMetrics } from "../telemetry/metrics.ts"
+import { PRODUCTION } from "../tuning.ts"
 import { readArguments } from "./args.ts"
 import { type Command, type CommandIO, UsageError } from "./io.ts"
 
@@ -38,7 +39,10 @@ export const store: Command = async ([verb, ...args], io) => {
   const { positionals } = readArguments(args, {}, ["config.json"])
   const { file, registry } = await loadConfig(positionals[0] ?? "")
   if (registry === null || registry.store === null) throw new Error(`${file} configures no "registry.store"`)
-  const opened = openStore({ ...registry, store: registry.store }, io.log, createMetrics())
+  const opened = openStore(
+    { ...registry, store: registry.store },
+    { log: io.log, metrics: createMetrics(), tuning: PRODUCTION },
+  )
   try {
     return await work(opened, io)
   } finally {
