@@ -159,7 +159,8 @@ export class Downloads {
       descriptor,
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),
       openSpool,
-      verifyFirst: descriptor.size <= policy.verifyFirstBytes || trusted.length === 0,
+      isSmall: descriptor.size <= policy.verifyFirstBytes,
+      isDistrusted: trusted.length === 0,
       events: this.#events(descriptor),
     })
     this.#all.add(download)
