@@ -1,11 +1,12 @@
 import { abortable } from "../lib/single-flight.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, digestAlgorithm, type Hasher } from "../oci/digest.ts"
-import { errorText } from "../telemetry/log.ts"
 import type { Attempts } from "./attempts.ts"
 import { type BlobSource, type FileBlob, openAt } from "./blob.ts"
 import { IntegrityError } from "./integrity-error.ts"
+import { type Reader, Readers } from "./readers.ts"
 import type { OpenSpool, Spool } from "./spool.ts"
+import { OverlongError, SpoolError } from "./transfer-error.ts"
 
 export interface DownloadOptions {
   readonly descriptor: Descriptor
@@ -25,12 +26,6 @@ export interface DownloadEvents {
   resumed(source: BlobSource, offset: number): void
   /** The blob was served, but the store failed to keep it. */
   notKept(error: unknown): void
-}
-
-/** Somebody who reads a download, or waits for it. */
-export interface Reader {
-  /** The offset of the next byte that is needed; infinite when none is. */
-  position: number
 }
 
 type State = { readonly kind: "running" | "verified" } | { readonly kind: "failed"; readonly error: unknown }
@@ -55,7 +50,7 @@ export class Download {
   #spool: Spool | null = null
   #hasher: Hasher
   #have = 0
-  readonly #readers = new Set<Reader>()
+  readonly #readers = new Readers()
   #exposed = false
   #restarts = 0
   /** Nothing more is written or kept. */
@@ -147,8 +142,7 @@ export class Download {
 
   /** Every join needs one leave: a transfer that nobody reads may be stopped, and its spool is closed at the end. */
   join(position: number): Reader {
-    const reader = { position }
-    this.#readers.add(reader)
+    const reader = this.#readers.add(position)
     this.#advance()
     return reader
   }
@@ -194,9 +188,7 @@ export class Download {
   }
 
   #advance(): void {
-    if (this.#readers.size === 0) return
-    const positions = [...this.#readers].map(({ position }) => position)
-    this.#spool?.advance(Math.min(...positions), Math.max(...positions))
+    if (this.#readers.size > 0) this.#spool?.advance(this.#readers.slowest, this.#readers.fastest)
   }
 
   /** The offset up to which a response that ends at `end` may be sent. */
@@ -248,12 +240,11 @@ export class Download {
 
   /** In pieces that a window is sure to have room for once its readers have caught up with the piece before. */
   async #take(chunk: Uint8Array, spool: Spool): Promise<void> {
-    for (let offset = 0; offset < chunk.byteLength; ) {
+    for (let offset = 0; offset < chunk.byteLength; offset += PIECE_BYTES) {
       const piece = chunk.subarray(offset, offset + PIECE_BYTES)
       await spool.write(piece).catch((cause) => Promise.reject(new SpoolError(cause)))
       this.#hasher.update(piece)
       this.#have += piece.byteLength
-      offset += piece.byteLength
       this.#wake()
     }
   }
@@ -305,18 +296,5 @@ export class Download {
 
   async #closeIfUnused(): Promise<void> {
     if (this.#readers.size === 0 && this.#isOver) await this.#spool?.close()
-  }
-}
-
-class OverlongError extends Error {
-  override readonly name = "OverlongError"
-}
-
-/** The disk's fault, not the source's: asking another source would not help. */
-class SpoolError extends Error {
-  override readonly name = "SpoolError"
-
-  constructor(cause: unknown) {
-    super(errorText(cause), { cause })
   }
 }

@@ -26,7 +26,7 @@ export interface ChaosUpstream {
 }
 
 /** How long the upstream is silent when it stalls: longer than the facade's patience in a run. */
-const SILENCE_MS = 400
+const SILENCE_MS = 250
 /** Requests that a token is good for. */
 const TOKEN_USES = 300
 
@@ -191,9 +191,11 @@ function poisoned(content: Content, universe: Universe): Content {
 }
 
 /** Another blob, for an upstream that mixes them up. */
-function otherBlob(content: Content, universe: Universe): Content {
-  const all = [...universe.blobs.values()].filter(({ digest, size }) => digest !== content.digest && size > 0)
-  return all[hash(content.digest, "other") % all.length] ?? content
+function otherBlob(content: Content, { names }: Universe): Content {
+  const place = hash(content.digest, "other")
+  const layers =
+    names[place % names.length]?.layers.filter(({ digest, size }) => digest !== content.digest && size > 0) ?? []
+  return layers[place % layers.length] ?? content
 }
 
 function noteLeak({ headers }: RawRequest, record: UpstreamRecord): void {

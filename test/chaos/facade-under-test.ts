@@ -31,6 +31,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   clock: PRODUCTION.clock,
   downloads: {
     ...PRODUCTION.downloads,
+    perSource: 10,
     baseMs: 1,
     capMs: 10,
     patienceMs: 10,
@@ -41,8 +42,8 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     failureMs: 2,
     distrustMs: 200,
   },
-  documents: { attempts: 6, baseMs: 1, capMs: 10, patienceMs: 2000 },
-  egress: { firstByteMs: 150, progressMs: 150, perHost: 64, queueMs: 5000 },
+  documents: { attempts: 10, baseMs: 1, capMs: 10, patienceMs: 2000 },
+  egress: { firstByteMs: 100, progressMs: 100, perHost: 64, queueMs: 5000 },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   maintenanceMs: 50,
 }

@@ -6,9 +6,9 @@ const { values } = parseArgs({
   options: {
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     ops: { type: "string", default: "20000" },
-    density: { type: "string", default: "0.55" },
+    density: { type: "string", default: "0.7" },
     "disk-faults": { type: "string", default: "0.05" },
-    clients: { type: "string", default: "48" },
+    clients: { type: "string", default: "128" },
     impatient: { type: "boolean", default: false },
   },
 })

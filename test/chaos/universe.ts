@@ -46,15 +46,19 @@ export interface UniverseOptions {
 }
 
 /** Sizes at which things go wrong: empty, around blocks, around chunks. */
-const SIZES = [0, 1, 2, 511, 512, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_072, 200_000]
+const SIZES = [0, 1, 2, 511, 512, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_072]
+/** One blob in so many is large. */
+const LARGE_SHARE = 20
+const POOL_BYTES = 1024 * 1024
 
 export function createUniverse({ seed, names, layersPerName, largeBytes }: UniverseOptions): Universe {
   const random = createRandom(seed, "universe")
   const blobs = new Map<string, UniverseBlob>()
   const manifests = new Map<string, Content>()
+  const pool = createPool(random)
   const made = Array.from({ length: names }, (_, index): UniverseName => {
     const repository = `lab/image${index}`
-    const layers = Array.from({ length: layersPerName }, () => createBlob(random, largeBytes))
+    const layers = Array.from({ length: layersPerName }, () => createBlob(random, pool, largeBytes))
     for (const layer of layers) blobs.set(layer.digest, blobs.get(layer.digest) ?? layer)
     const documents = addImage({ repository, layers, index, isIndex: random.below(4) === 0 }, { blobs, manifests })
     return {
@@ -68,17 +72,24 @@ export function createUniverse({ seed, names, layersPerName, largeBytes }: Unive
   return { seed, names: made, blobs, manifests, username: "puller", password: `canary-${secret}` }
 }
 
-function createBlob(random: Random, largeBytes: number): UniverseBlob {
-  const isLarge = random.below(12) === 0
-  const size = isLarge ? largeBytes + random.below(50_000) : random.pick(SIZES)
+function createBlob(random: Random, pool: Uint8Array, largeBytes: number): UniverseBlob {
+  const size = random.below(LARGE_SHARE) === 0 ? largeBytes + random.below(50_000) : random.pick(SIZES)
   const isPoisoned = size > 4096 && random.below(40) === 0
-  const bytes = new Uint8Array(size)
-  let state = random.below(2 ** 32)
-  for (let offset = 0; offset < size; offset += 1) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    bytes[offset] = state >>> 24
-  }
+  const start = random.below(pool.byteLength - size)
+  const bytes = pool.slice(start, start + size)
+  if (size > 8) new DataView(bytes.buffer).setUint32(0, random.below(2 ** 32)) // no two are the same
   return { ...content(`${OCI_LAYER}+gzip`, bytes), isPoisoned }
+}
+
+/** Bytes without a pattern, from which every blob is a piece. */
+function createPool(random: Random): Uint8Array {
+  const pool = new Uint8Array(POOL_BYTES)
+  let state = random.below(2 ** 32)
+  for (let offset = 0; offset < pool.byteLength; offset += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    pool[offset] = state >>> 24
+  }
+  return pool
 }
 
 interface NewImage {
