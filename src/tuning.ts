@@ -43,6 +43,7 @@ export const PRODUCTION: Tuning = {
     verifyFirstBytes: 8 * MIB,
     firstByteMs: 25_000,
     lingerMs: 5000,
+    finishBytes: 64 * MIB,
     concurrency: 256,
     queueMs: 10_000,
     failureMs: 1000,

@@ -19,8 +19,10 @@ export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
   readonly verifyFirstBytes: number
   /** How long a client waits for the first byte before it is told to come back; clients give up at 30 s. */
   readonly firstByteMs: number
-  /** How long a transfer goes on without readers. */
+  /** How long a transfer goes on without readers, unless a quarter of it is here already or little is missing. */
   readonly lingerMs: number
+  /** So much may be missing for a transfer to be finished without readers. */
+  readonly finishBytes: number
   /** Transfers at the same time; more wait in a queue. */
   readonly concurrency: number
   readonly queueMs: number
@@ -38,8 +40,6 @@ export interface DownloadsOptions {
   readonly metrics: Metrics
 }
 
-/** Worth finishing without a reader: a quarter is here, or little is missing. */
-const SMALL_REST_BYTES = 64 * 1024 * 1024
 /** Answered from memory at once, without waiting for the disk to confirm. */
 const TINY_BYTES = 256 * 1024
 
@@ -210,7 +210,7 @@ export class Downloads {
     if (download.readers > 0 || !download.isRunning) return
     const { digest, size } = download.descriptor
     const isShared = this.#running.get(digest) === download
-    const isNearlyDone = download.have >= size / 4 || size - download.have <= SMALL_REST_BYTES
+    const isNearlyDone = download.have >= size / 4 || size - download.have <= this.#options.policy.finishBytes
     if (!isShared || download.isWindow || !isNearlyDone) void this.#abandon(download)
   }
 

@@ -1,5 +1,5 @@
 import type { Content } from "../helpers/images.ts"
-import type { Fault, PlannedFault } from "./faults.ts"
+import { BYTES, type Fault, type PlannedFault } from "./faults.ts"
 import { head, type RawConnection, type RawRequest } from "./raw-http.ts"
 
 export interface Body {
@@ -153,14 +153,15 @@ const BREAKERS: Partial<Record<Fault, (sending: Sending) => Promise<boolean>>> =
     return false
   },
   "range-lie": async (sending) => {
-    const start_ = Math.floor(sending.place * 10)
-    const { part } = sending
+    // Another range than the one asked for, told honestly: who does not look has bytes in the wrong place
+    const first = Math.floor(sending.place * 10)
+    const bytes = sending.body.content.bytes.subarray(first)
     const headers = {
-      "content-range": `bytes ${start_}-${start_ + part.byteLength - 1}/${part.byteLength + 77}`,
-      "content-length": part.byteLength,
+      "content-range": `bytes ${first}-${first + bytes.byteLength - 1}/${first + bytes.byteLength}`,
+      "content-length": bytes.byteLength,
     }
     await sending.connection.send(head(206, { ...sending.headers, ...headers }))
-    await pieces(sending, part)
+    await pieces(sending, bytes)
     return true
   },
   "multipart-range": async (sending) => {
@@ -171,12 +172,12 @@ const BREAKERS: Partial<Record<Fault, (sending: Sending) => Promise<boolean>>> =
     return true
   },
   encoded: async (sending) => {
-    const zipped = Bun.gzipSync(new Uint8Array(sending.part))
     await sending.connection.send(
-      head(sending.status, { ...sending.headers, "content-encoding": "gzip", "content-length": zipped.byteLength }),
+      head(sending.status, { ...sending.headers, "content-encoding": "gzip", connection: "close" }),
     )
-    await sending.connection.send(zipped)
-    return true
+    await sending.connection.send(Bun.gzipSync(new Uint8Array(sending.part)))
+    sending.connection.end()
+    return false
   },
   html: async ({ connection }) => {
     const page = "<!doctype html><title>Please log in</title>"
@@ -205,11 +206,14 @@ async function whole(sending: Sending): Promise<boolean> {
   return true
 }
 
+/** Wrong bytes come slowly, so that readers have seen some of them when it turns out. */
 async function pieces({ connection, body }: Sending, bytes: Uint8Array): Promise<void> {
+  const isWrong = (BYTES as readonly string[]).includes(body.planned?.fault ?? "")
   for (let offset = 0; offset < bytes.byteLength; offset += PIECE) {
     const piece = bytes.subarray(offset, offset + PIECE)
     await connection.send(piece)
     body.sent(piece.byteLength)
+    if (isWrong && bytes.byteLength > 2 * PIECE) await Bun.sleep(TRICKLE_MS)
   }
 }
 

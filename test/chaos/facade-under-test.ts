@@ -38,6 +38,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     verifyFirstBytes: 150_000,
     firstByteMs: 8000,
     lingerMs: 5,
+    finishBytes: 50_000,
     queueMs: 5000,
     failureMs: 2,
     distrustMs: 200,

@@ -1,12 +1,12 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { sha256 } from "../helpers/images.ts"
 import { type ChaosUpstream, startChaosUpstream, type UpstreamRecord } from "./chaos-upstream.ts"
 import { act, type Tally, type Violation } from "./clients.ts"
 import { type FacadeUnderTest, IMPATIENT, startUnderTest } from "./facade-under-test.ts"
 import type { FaultPlan } from "./faults.ts"
-import { createRandom } from "./random.ts"
-import { createUniverse, type Universe } from "./universe.ts"
+import { createRandom, type Random } from "./random.ts"
+import { createUniverse, type Universe, type UniverseName } from "./universe.ts"
 
 export interface ChaosOptions {
   readonly seed: number
@@ -30,6 +30,8 @@ export interface ChaosReport {
 }
 
 const OPS_PER_NAME = 6
+const OPS_PER_ROT = 20
+const ROT_BYTES = 64 * 1024
 const LARGE_BYTES = 450_000
 const SPREAD = 6
 /** Of this process, beside the universe itself: clients, upstream and facade together. */
@@ -58,19 +60,22 @@ export async function runChaos(given: ChaosOptions): Promise<ChaosReport> {
     universe,
     plan,
     verifyFirstBytes: IMPATIENT.downloads.verifyFirstBytes,
-    diskFaults: options.diskFaults > 0,
+    isImpatient: options.isImpatient,
   }
+  const rotted = new Map<string, number>()
   const work = async () => {
     while (next < ops && !(options.isImpatient && violations.length > 0)) {
       const op = next
       next += 1
-      violations.push(...(await act(op, targetOf(universe, op, ops), clientOptions, tally)))
+      const target = targetOf(universe, op, ops)
+      if (op % OPS_PER_ROT === 0) rot(facade.store, createRandom(seed, "rot", op), { target, rotted })
+      await act(op, target, clientOptions, { tally, violations })
       peakRss = Math.max(peakRss, process.memoryUsage.rss())
     }
   }
   await Promise.all(Array.from({ length: options.clients }, work))
   await settled(facade)
-  violations.push(...judge({ universe, upstream, facade, peakRss, diskFaults: options.diskFaults }))
+  violations.push(...judge({ universe, upstream, facade, peakRss, diskFaults: options.diskFaults, rotted }))
   await facade.stop()
   upstream.stop()
   const seconds = (performance.now() - startedAt) / 1000
@@ -102,19 +107,21 @@ interface Evidence {
   readonly facade: FacadeUnderTest
   readonly peakRss: number
   readonly diskFaults: number
+  /** Blobs whose files were damaged, and how often. */
+  readonly rotted: ReadonlyMap<string, number>
 }
 
 /** What can only be told at the end. */
-function judge({ universe, upstream, facade, peakRss, diskFaults }: Evidence): readonly Violation[] {
+function judge({ universe, upstream, facade, peakRss, diskFaults, rotted }: Evidence): readonly Violation[] {
   const found: Violation[] = []
   const violate = (rule: string, text: string) => void found.push({ rule, op: -1, text })
   for (const { name, text } of storedFiles(facade.store))
-    if (text !== name) violate("V3", `the store keeps ${text} under ${name}`)
+    if (text !== name && !rotted.has(name)) violate("V3", `the store keeps ${text} under ${name}`)
   for (const [digest, { bytes, faults, peak, requests }] of upstream.record.blobs) {
     const size = universe.blobs.get(digest)?.size ?? 0
     if (diskFaults > 0 || universe.blobs.get(digest)?.isPoisoned === true) continue
     if (peak > 1) violate("V4", `${digest} was sent ${peak} times at once`)
-    const allowed = size * (1 + faults) * 1.05 + faults * 2000
+    const allowed = size * (1 + faults + (rotted.get(digest) ?? 0)) * 1.05 + faults * 2000
     if (bytes > allowed)
       violate(
         "V5",
@@ -134,11 +141,33 @@ function judge({ universe, upstream, facade, peakRss, diskFaults }: Evidence): r
   return found
 }
 
+interface Rotting {
+  readonly target: UniverseName
+  readonly rotted: Map<string, number>
+}
+
+/** Turns a bit of a file in the store, as bad disks do; of a small one, because a large one may be on its way out. */
+function rot(store: string, random: Random, { target, rotted }: Rotting): void {
+  const { digest, size } = random.pick(target.layers)
+  const path = join(store, "blobs/sha256", digest.slice(7, 9), digest.slice(7))
+  if (size === 0 || size > ROT_BYTES || !existsSync(path)) return
+  rotted.set(digest, (rotted.get(digest) ?? 0) + 1)
+  chmodSync(path, 0o600)
+  const file = openSync(path, "r+")
+  const place = random.below(size)
+  const byte = new Uint8Array(1)
+  readSync(file, byte, 0, 1, place)
+  writeSync(file, new Uint8Array([(byte[0] ?? 0) ^ 0x10]), 0, 1, place)
+  closeSync(file)
+}
+
 function* storedFiles(store: string): Generator<{ readonly name: string; readonly text: string }> {
+  for (const { name, path } of storedPaths(store)) yield { name, text: sha256(readFileSync(path)) }
+}
+
+function* storedPaths(store: string): Generator<{ readonly name: string; readonly path: string }> {
   const root = join(store, "blobs/sha256")
   for (const shard of existsSync(root) ? readdirSync(root) : []) {
-    for (const file of readdirSync(join(root, shard))) {
-      yield { name: `sha256:${file}`, text: sha256(readFileSync(join(root, shard, file))) }
-    }
+    for (const file of readdirSync(join(root, shard))) yield { name: `sha256:${file}`, path: join(root, shard, file) }
   }
 }

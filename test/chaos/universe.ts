@@ -48,7 +48,7 @@ export interface UniverseOptions {
 /** Sizes at which things go wrong: empty, around blocks, around chunks. */
 const SIZES = [0, 1, 2, 511, 512, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_072]
 /** One blob in so many is large. */
-const LARGE_SHARE = 20
+const LARGE_SHARE = 12
 const POOL_BYTES = 1024 * 1024
 
 export function createUniverse({ seed, names, layersPerName, largeBytes }: UniverseOptions): Universe {
