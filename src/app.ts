@@ -74,6 +74,8 @@ export async function buildRegistry(
   const metrics = createMetrics()
   const tools = { log, metrics, tuning }
   const { clock } = tuning
+  const fixed =
+    config.fixedSpecs === null ? null : await FixedSpecProvider.create({ path: config.fixedSpecs, clock, log, metrics })
   const directory = await storeDirectory(config, log)
   const store = openStore({ ...config, store: directory.path }, tools)
   const spool = tuning.disk((size) => store.spool(size))
@@ -102,8 +104,6 @@ export async function buildRegistry(
     url: new UrlLayerSource({ egress, downloads, store, facts }),
     direct: new DirectLayerSource(),
   }
-  const fixed =
-    config.fixedSpecs === null ? null : await FixedSpecProvider.create({ path: config.fixedSpecs, clock, log, metrics })
   const staticLayers = config.staticLayers.map(staticRequest)
   const composer = new Composer({ reader, layers, staticLayers, defaultPlatform: config.defaultPlatform, log })
   const recent = new RecentImages({ clock, log: store.images, documents: store, reader })
@@ -130,27 +130,31 @@ export async function startApp(config: Config, log: Logger, tuning: Tuning = PRO
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
   const parts = await buildRegistry(registry, log, tuning)
   const { images, metrics, store } = parts
-  const background = new AbortController()
-  void keepUp(store, tuning, background.signal)
   const handle = httpApp({ facade: () => images, prefix: registry.prefix, isPrivate: false, version: VERSION, log })
   const { requests } = fileBudget(tuning)
-  const main = listen({ hostname: registry.host, port: registry.port, handle, log, metrics, maxConcurrent: requests })
-  const listeners: Listener[] = [main]
-  if (config.prometheusAddr !== null) {
-    const address = splitAddress(config.prometheusAddr)
-    listeners.push(
-      listen({ ...address, handle: metricsApp(metrics), log, metrics: null, maxConcurrent: PROBE_REQUESTS }),
-    )
+  const background = new AbortController()
+  const listeners: Listener[] = []
+  const stop = async (isForced: boolean) => {
+    background.abort()
+    await Promise.all(listeners.map((listener) => listener.stop(isForced)))
+    await parts.close()
   }
-  log.info("HTTP registry server listening", { addr: `${registry.host}:${main.port}` })
-  return {
-    registryPort: main.port,
-    stop: async (isForced) => {
-      background.abort()
-      await Promise.all(listeners.map((listener) => listener.stop(isForced)))
-      await parts.close()
-    },
+  try {
+    const { host: hostname, port } = registry
+    listeners.push(listen({ hostname, port, handle, log, metrics, maxConcurrent: requests }))
+    if (config.prometheusAddr !== null) {
+      const address = splitAddress(config.prometheusAddr)
+      const options = { handle: metricsApp(metrics), log, metrics: null, maxConcurrent: PROBE_REQUESTS }
+      listeners.push(listen({ ...address, ...options }))
+    }
+  } catch (error) {
+    await stop(true)
+    throw error
   }
+  void keepUp(store, tuning, background.signal)
+  const registryPort = listeners[0]?.port ?? null
+  log.info("HTTP registry server listening", { addr: `${registry.host}:${registryPort}` })
+  return { registryPort, stop }
 }
 
 /** The disk store of a configuration; nothing is read or written until it is used. */

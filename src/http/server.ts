@@ -25,13 +25,25 @@ export interface Listener {
 /** Nothing is uploaded here, so a body is never read. */
 const MAX_BODY_BYTES = 64 * 1024
 
-/** Opens a port. Rejects when it cannot be opened. */
+/** Opens a port. Throws when it cannot be opened. */
 export function listen(options: ListenOptions): Listener {
-  const { hostname, port, handle, log, maxConcurrent, metrics } = options
-  const server = Bun.serve({
+  const { hostname, port } = options
+  try {
+    const server = serve(options)
+    return { port: server.port ?? port, stop: (isForced) => server.stop(isForced) }
+  } catch (cause) {
+    throw new Error(`Cannot listen on ${hostname}:${port}${isTaken(cause) ? ", it is taken" : ""}`, { cause })
+  }
+}
+
+const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
+
+function serve({ hostname, port, handle, log, maxConcurrent, metrics }: ListenOptions) {
+  return Bun.serve({
     hostname,
     port,
     development: false,
+    reusePort: false, // Bun's default outside development lets a second process share the port unnoticed
     idleTimeout: 0,
     maxRequestBodySize: MAX_BODY_BYTES,
     fetch: async (request, { pendingRequests }) => {
@@ -44,7 +56,6 @@ export function listen(options: ListenOptions): Listener {
       return errorResponse(internalError(), "GET")
     },
   })
-  return { port: server.port ?? port, stop: (isForced) => server.stop(isForced) }
 }
 
 /** Told before anything is opened, so that there are always files left to answer with. */

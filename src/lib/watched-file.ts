@@ -39,7 +39,9 @@ export class WatchedFile<Value> {
   /** Rejects when the file cannot be used as it is now. */
   static async open<Value>(options: WatchedFileOptions<Value>): Promise<WatchedFile<Value>> {
     const identity = identityOf(options.path) ?? "missing"
-    const text = await readFile(options.path, "utf8")
+    const text = await readFile(options.path, "utf8").catch((cause) => {
+      throw new Error(`Cannot read ${options.path}`, { cause })
+    })
     const file = new WatchedFile(options, { identity, text, value: options.parse(text) })
     void file.#poll()
     return file
