@@ -1,0 +1,24 @@
+import { describe, expect, test } from "bun:test"
+import { findClosest } from "../../src/lib/closest.ts"
+
+describe("findClosest()", () => {
+  test.each([
+    ["regisrty", "registry"],
+    ["REGISTRY", "registry"],
+    ["compos", "compose"],
+    ["confgi", "config"],
+    ["storeMaxSizeByte", "storeMaxSizeBytes"],
+    ["storeMaxSizeInBytes", "storeMaxSizeBytes"],
+    ["xyz", null],
+    ["", null],
+    ["completely-different", null],
+  ])("%j is meant as %j", (text, expected) => {
+    expect(findClosest(text, ["registry", "compose", "config", "storeMaxSizeBytes", "storeMinFreeBytes"])).toBe(
+      expected,
+    )
+  })
+
+  test("nothing is near where there is nothing", () => {
+    expect(findClosest("registry", [])).toBeNull()
+  })
+})
