@@ -3,8 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Downloads } from "./blob/downloads.ts"
-import type { Config, RegistryConfig } from "./config/load.ts"
-import type { StaticLayerSection } from "./config/schema.ts"
+import type { Config, RegistryConfig, StaticLayerConfig } from "./config/load.ts"
 import type { Egress } from "./egress/egress.ts"
 import { createEgress } from "./egress/fetch-egress.ts"
 import { CachedImages } from "./facade/cached-images.ts"
@@ -179,12 +178,12 @@ const keychain =
     return { username: upstream.username, password: password.replace(/\r?\n$/, "") }
   }
 
-function staticRequest({ type, ref }: StaticLayerSection): LayerRequest {
-  if (type === "file") return { kind: "file", path: ref, text: ref }
-  if (type === "dir") return { kind: "dir", path: ref, dest: "/", text: ref }
+function staticRequest({ type, ref, text }: StaticLayerConfig): LayerRequest {
+  if (type === "file") return { kind: "file", path: ref, text }
+  if (type === "dir") return { kind: "dir", path: ref, dest: "/", text }
   const reference = parseReference(ref)
   if (reference.kind === "scratch") throw new Error("Cannot add the empty image as a static layer")
-  return { kind: "image", reference, text: ref }
+  return { kind: "image", reference, text }
 }
 
 function splitAddress(address: string): { readonly hostname: string; readonly port: number } {

@@ -23,11 +23,19 @@ export interface RegistryConfig {
   /** "" or "/path". */
   readonly prefix: string
   readonly store: string | null
-  readonly staticLayers: readonly StaticLayerSection[]
+  readonly staticLayers: readonly StaticLayerConfig[]
   readonly fixedSpecs: string | null
   readonly tagTtlMs: number
   readonly defaultPlatform: Platform
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>
+}
+
+export interface StaticLayerConfig {
+  readonly type: StaticLayerSection["type"]
+  /** An image reference, or an absolute path. */
+  readonly ref: string
+  /** As it is written: nodes with the same configuration in different places make the same images. */
+  readonly text: string
 }
 
 export interface UpstreamConfig {
@@ -86,7 +94,11 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     port: section.port ?? 31_750,
     prefix: normalPrefix(section.prefix ?? ""),
     store: path(section.store),
-    staticLayers: layers.map(({ type, ref }) => ({ type, ref: type === "image" ? ref : resolve(dir, ref) })),
+    staticLayers: layers.map(({ type, ref }) => ({
+      type,
+      ref: type === "image" ? absoluteImage(dir, ref) : resolve(dir, ref),
+      text: ref,
+    })),
     fixedSpecs: path(section.fixedSpecFN),
     tagTtlMs: parseDuration(section.tagTTL ?? "60s"),
     defaultPlatform: section.defaultPlatform === undefined ? hostPlatform() : parsePlatform(section.defaultPlatform),
@@ -98,6 +110,10 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     ),
   }
 }
+
+/** A tag or a digest at the end of a layout's path is not touched by resolving it. */
+const absoluteImage = (dir: string, ref: string): string =>
+  ref.startsWith("oci:") ? `oci:${resolve(dir, ref.slice("oci:".length))}` : ref
 
 function toUpstream(dir: string, upstream: UpstreamSection): UpstreamConfig {
   const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
