@@ -9,13 +9,15 @@ describe("findClosest()", () => {
     ["confgi", "config"],
     ["storeMaxSizeByte", "storeMaxSizeBytes"],
     ["storeMaxSizeInBytes", "storeMaxSizeBytes"],
+    ["store", "storeMaxSizeBytes"],
+    ["workdir", "workingDir"],
     ["xyz", null],
     ["", null],
     ["completely-different", null],
   ])("%j is meant as %j", (text, expected) => {
-    expect(findClosest(text, ["registry", "compose", "config", "storeMaxSizeBytes", "storeMinFreeBytes"])).toBe(
-      expected,
-    )
+    expect(
+      findClosest(text, ["registry", "compose", "config", "storeMaxSizeBytes", "storeMinFreeBytes", "workingDir"]),
+    ).toBe(expected)
   })
 
   test("nothing is near where there is nothing", () => {

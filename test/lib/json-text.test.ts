@@ -32,7 +32,8 @@ describe("parseJsonText()", () => {
   })
 
   test.each([
-    ["", "line 1: "],
+    ["", "line 1: expected JSON, the document is empty"],
+    [" \n", "the document is empty"],
     ["{\n  // comment\n}", "line 2: invalid comment token"],
     ['{\n  "a": 1,\n}', "line 3: "],
     ['{\n  "a": 1\n  "b": 2\n}', "line 3: comma expected"],

@@ -44,7 +44,7 @@ describe("parseConfig()", () => {
     [{ ...CONFIG, rootfs: undefined }, 'its rootfs.type is null, expected "layers"'],
     [{ ...CONFIG, rootfs: { type: "layers", diff_ids: ["x"] } }, 'Cannot parse diffID "x"'],
     [{ ...CONFIG, rootfs: { type: "layers", diff_ids: [7] } }, "Cannot parse diffID"],
-  ])("refuses %.60j: %s", (value, reason) => {
+  ])("refuses %j: %s", (value, reason) => {
     expect(() => read(value)).toThrow(reason)
   })
 })
