@@ -42,6 +42,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "prom-client": ["telemetry"],
   "jsonc-parser": ["oci", "lib"],
   "@sinclair/typebox": ["config", "spec", "lib"],
+  "@bufbuild/protobuf": ["spec/encoded"],
   "lru-cache": ["blob", "upstream", "layer", "facade"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],

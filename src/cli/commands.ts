@@ -18,6 +18,7 @@ Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
   debug create-spec [--base-ref R]   print an ImageSpec to begin with
       [--ide-ref R] [--supervisor-ref R]
       [--layer image=REF|file=PATH|dir=PATH[:DEST]|url=URL@DIGEST]
+      [--base64]                     print it as protobuf in base64
   version, help
 
 Logs are JSON lines; --json-log=false makes them text, --verbose shows more.
