@@ -2,10 +2,15 @@ import { readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { openDiscard } from "./blob/discard-spool.ts"
 import { Downloads } from "./blob/downloads.ts"
+import { withFallback } from "./blob/fallback-spool.ts"
+import type { OpenSpool } from "./blob/spool.ts"
+import { WindowSpool } from "./blob/window-spool.ts"
 import type { Config, RegistryConfig, StaticLayerConfig } from "./config/load.ts"
 import type { Egress } from "./egress/egress.ts"
 import { createEgress } from "./egress/fetch-egress.ts"
+import { limitedEgress } from "./egress/limited-egress.ts"
 import { CachedImages } from "./facade/cached-images.ts"
 import { Composer } from "./facade/composer.ts"
 import type { LayerSources } from "./facade/contribute.ts"
@@ -21,12 +26,14 @@ import { FilesLayerSource } from "./layer/files.ts"
 import { ImageLayerSource } from "./layer/image.ts"
 import type { LayerRequest } from "./layer/layer.ts"
 import { UrlLayerSource } from "./layer/url.ts"
-import { type Clock, systemClock } from "./lib/clock.ts"
+import { openFilesLimit } from "./lib/open-files.ts"
+import { Semaphore } from "./lib/semaphore.ts"
 import { parseReference } from "./oci/reference.ts"
 import { FixedSpecProvider } from "./spec/fixed.ts"
 import { DiskStore } from "./store/disk.ts"
 import type { Logger } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
+import { PRODUCTION, type Tuning } from "./tuning.ts"
 import type { Keychain } from "./upstream/keychain.ts"
 import { LayoutUpstream } from "./upstream/layout-upstream.ts"
 import { RegistryClient } from "./upstream/registry-client.ts"
@@ -36,9 +43,17 @@ import { TokenCache } from "./upstream/token.ts"
 import { Upstreams } from "./upstream/upstreams.ts"
 import { VERSION } from "./version.ts"
 
+/** What everything is built with. */
+interface Tools {
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly tuning: Tuning
+}
+
 /** The registry without its ports, as `run` and `compose` share it. */
 export interface RegistryParts {
   readonly images: Images
+  readonly store: DiskStore
   readonly metrics: Metrics
   close(): Promise<void>
 }
@@ -49,34 +64,35 @@ export interface RunningApp {
   stop(isForced: boolean): Promise<void>
 }
 
-const DOWNLOAD_POLICY = {
-  perSource: 6,
-  baseMs: 50,
-  capMs: 5000,
-  patienceMs: 120_000,
-  random: Math.random,
-  verifyFirstBytes: 8 * 1024 * 1024,
-  firstByteMs: 25_000,
-  lingerMs: 5000,
-  concurrency: 256,
-  queueMs: 10_000,
-  failureMs: 1000,
-  distrustMs: 600_000,
-}
-const DOCUMENT_RETRY = { attempts: 4, baseMs: 50, capMs: 5000, random: Math.random, waitMs: upstreamWaitMs }
-
 /** Builds everything that serves images. Rejects with what people have to correct. */
-export async function buildRegistry(config: RegistryConfig, log: Logger): Promise<RegistryParts> {
-  const clock = systemClock
+export async function buildRegistry(
+  config: RegistryConfig,
+  log: Logger,
+  tuning: Tuning = PRODUCTION,
+): Promise<RegistryParts> {
   const metrics = createMetrics()
+  const tools = { log, metrics, tuning }
+  const { clock } = tuning
   const directory = await storeDirectory(config, log)
-  const store = await DiskStore.create(directory.path, log)
-  const downloads = new Downloads({ openSpool: () => store.spool(), policy: DOWNLOAD_POLICY, clock, log, metrics })
-  const egress = buildEgress(config, clock)
-  const upstream = buildUpstream(config, { egress, clock, metrics })
-  const reader = new CachedImages({ upstream, documents: store, downloads, clock, tagTtlMs: config.tagTtlMs })
+  const store = openStore({ ...config, store: directory.path }, tools)
+  const spool = tuning.disk((size) => store.spool(size))
+  const downloads = new Downloads({
+    openSpool: withFallback(spool, windowSpools(tuning)),
+    policy: downloadPolicy(tuning),
+    clock,
+    log,
+    metrics,
+  })
+  const egress = buildEgress(config, tuning)
+  const reader = new CachedImages({
+    upstream: buildUpstream(config, egress, tools),
+    documents: store,
+    downloads,
+    clock,
+    tagTtlMs: config.tagTtlMs,
+  })
   const facts = store.facts("layer")
-  const workshop = { openSpool: () => store.spool(), facts }
+  const workshop = { openSpool: withFallback(spool, openDiscard), facts }
   const layers: LayerSources = {
     file: new FileLayerSource(workshop),
     dir: new DirLayerSource(workshop, clock),
@@ -89,34 +105,93 @@ export async function buildRegistry(config: RegistryConfig, log: Logger): Promis
     config.fixedSpecs === null ? null : await FixedSpecProvider.create({ path: config.fixedSpecs, clock, log, metrics })
   const staticLayers = config.staticLayers.map(staticRequest)
   const composer = new Composer({ reader, layers, staticLayers, defaultPlatform: config.defaultPlatform, log })
-  const providers = fixed === null ? [] : [fixed]
-  const images = new Images({ providers, composer, recent: new RecentImages(clock), store, caches: [], downloads })
+  const recent = new RecentImages({ clock, log: store.images, documents: store, reader })
+  const images = new Images({
+    providers: fixed === null ? [] : [fixed],
+    composer,
+    recent,
+    store,
+    caches: [],
+    downloads,
+  })
   const close = async () => {
     fixed?.close()
     downloads.shutdown()
+    await store.close()
     await directory.remove()
   }
-  return { images, metrics, close }
+  return { images, store, metrics, close }
 }
 
 /** Opens the ports and serves. Rejects when the configuration or the machine does not allow it. */
-export async function startApp(config: Config, log: Logger): Promise<RunningApp> {
+export async function startApp(config: Config, log: Logger, tuning: Tuning = PRODUCTION): Promise<RunningApp> {
   const { registry } = config
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
-  const parts = await buildRegistry(registry, log)
-  const { images, metrics } = parts
+  const parts = await buildRegistry(registry, log, tuning)
+  const { images, metrics, store } = parts
+  const background = new AbortController()
+  void keepUp(store, tuning, background.signal)
   const handle = httpApp({ facade: () => images, prefix: registry.prefix, isPrivate: false, version: VERSION, log })
-  const listeners: Listener[] = [listen({ hostname: registry.host, port: registry.port, handle, log, metrics })]
+  const { requests } = fileBudget(tuning)
+  const main = listen({ hostname: registry.host, port: registry.port, handle, log, metrics, maxConcurrent: requests })
+  const listeners: Listener[] = [main]
   if (config.prometheusAddr !== null) {
-    listeners.push(listen({ ...splitAddress(config.prometheusAddr), handle: metricsApp(metrics), log, metrics: null }))
+    const address = splitAddress(config.prometheusAddr)
+    listeners.push(
+      listen({ ...address, handle: metricsApp(metrics), log, metrics: null, maxConcurrent: PROBE_REQUESTS }),
+    )
   }
-  log.info("HTTP registry server listening", { addr: `${registry.host}:${listeners[0]?.port}` })
+  log.info("HTTP registry server listening", { addr: `${registry.host}:${main.port}` })
   return {
-    registryPort: listeners[0]?.port ?? null,
+    registryPort: main.port,
     stop: async (isForced) => {
+      background.abort()
       await Promise.all(listeners.map((listener) => listener.stop(isForced)))
       await parts.close()
     },
+  }
+}
+
+/** The disk store of a configuration; nothing is read or written until it is used. */
+export function openStore(
+  config: RegistryConfig & { readonly store: string },
+  { log, metrics, tuning }: Tools,
+): DiskStore {
+  const limits = { maxSizeBytes: config.storeMaxSizeBytes, minFreeBytes: config.storeMinFreeBytes }
+  return new DiskStore({ root: config.store, limits, clock: tuning.clock, log, metrics })
+}
+
+/** Looks after the store while it serves. */
+async function keepUp(store: DiskStore, { clock, maintenanceMs }: Tuning, signal: AbortSignal): Promise<void> {
+  void store.scrub(signal)
+  while (!signal.aborted) {
+    await store.maintain()
+    await clock.sleep(maintenanceMs, signal).catch(() => {})
+  }
+}
+
+const RESERVED_FILES = 32
+const PROBE_REQUESTS = 100
+
+/** A request takes a socket and a file, a transfer a socket and a spool; the rest is for logs, probes and the runtime. */
+function fileBudget({ downloads }: Tuning): { readonly requests: number; readonly transfers: number } {
+  const free = Math.max(openFilesLimit() - RESERVED_FILES, 20)
+  return { requests: Math.floor(free * 0.4), transfers: Math.min(downloads.concurrency, Math.floor(free * 0.1)) }
+}
+
+const downloadPolicy = (tuning: Tuning) => ({
+  ...tuning.downloads,
+  random: tuning.random,
+  concurrency: fileBudget(tuning).transfers,
+})
+
+/** Memory for blobs that no disk can take: a bounded number of windows, each of bounded size. */
+function windowSpools({ clock, downloads, windows }: Tuning): OpenSpool {
+  const slots = new Semaphore(windows.count)
+  return async (size) => {
+    const release = await slots.acquire(AbortSignal.timeout(downloads.queueMs))
+    const capacity = size !== null && size <= downloads.verifyFirstBytes ? Math.max(size, 1) : windows.bytes
+    return new WindowSpool({ capacity, patienceMs: windows.patienceMs, clock, closed: release })
   }
 }
 
@@ -128,28 +203,19 @@ async function storeDirectory({ store }: RegistryConfig, log: Logger) {
   return { path, remove: async () => await rm(path, { recursive: true, force: true }) }
 }
 
-function buildEgress({ upstreams }: RegistryConfig, clock: Clock): Egress {
+function buildEgress({ upstreams }: RegistryConfig, { clock, egress }: Tuning): Egress {
   const authorities = new Map<string, string>()
   for (const [host, { ca }] of upstreams) if (ca !== null) authorities.set(apiHost(host), readFileSync(ca, "utf8"))
-  return createEgress({
-    clock,
-    firstByteMs: 30_000,
-    progressMs: 30_000,
-    hostSettings: (host) => ({
-      insecureSkipVerify: upstreams.get(host)?.insecureSkipVerify ?? false,
-      ca: authorities.get(host) ?? null,
-    }),
-    allowsPlainHTTP: (host) => isPlain(upstreams, host),
+  const hostSettings = (host: string) => ({
+    insecureSkipVerify: upstreams.get(host)?.insecureSkipVerify ?? false,
+    ca: authorities.get(host) ?? null,
   })
+  const allowsPlainHTTP = (host: string) => isPlain(upstreams, host)
+  return limitedEgress(createEgress({ ...egress, clock, hostSettings, allowsPlainHTTP }), { ...egress, clock })
 }
 
-interface UpstreamParts {
-  readonly egress: Egress
-  readonly clock: Clock
-  readonly metrics: Metrics
-}
-
-function buildUpstream({ upstreams }: RegistryConfig, { egress, clock, metrics }: UpstreamParts): RetryingUpstream {
+function buildUpstream({ upstreams }: RegistryConfig, egress: Egress, { metrics, tuning }: Tools): RetryingUpstream {
+  const { clock, documents, random } = tuning
   const tokens = new TokenCache(egress, clock)
   const connect = (host: string) => {
     const baseURL = new URL(`${isPlain(upstreams, host) ? "http" : "https"}://${apiHost(host)}`)
@@ -158,7 +224,8 @@ function buildUpstream({ upstreams }: RegistryConfig, { egress, clock, metrics }
       new RegistryClient({ endpoint, egress, keychain: keychain(upstreams), tokens, metrics }),
     )
   }
-  return new RetryingUpstream(new Upstreams({ layouts: new LayoutUpstream(), connect }), { ...DOCUMENT_RETRY, clock })
+  const upstream = new Upstreams({ layouts: new LayoutUpstream(), connect })
+  return new RetryingUpstream(upstream, { ...documents, random, clock, waitMs: upstreamWaitMs })
 }
 
 /** Docker Hub's API is not where its name says. */

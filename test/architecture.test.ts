@@ -28,9 +28,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "spec/spec",
   ],
   http: ["lib", "oci", "telemetry", "blob/blob", "facade/facade"],
-  cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "version"],
+  cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "tuning", "version"],
   app: ["*"],
   main: ["*"],
+  tuning: ["lib", "blob"],
   version: [],
 }
 
@@ -43,7 +44,8 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "jsonc-parser": ["oci", "lib"],
   "@sinclair/typebox": ["config", "spec", "lib"],
   "@bufbuild/protobuf": ["spec/encoded"],
-  "lru-cache": ["blob", "upstream", "layer", "facade"],
+  "lru-cache": ["blob", "egress", "upstream", "layer", "facade"],
+  "bun:ffi": ["lib"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
   "node:os": ["app"],

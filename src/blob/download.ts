@@ -25,6 +25,12 @@ export interface DownloadEvents {
   notKept(error: unknown): void
 }
 
+/** Somebody who reads a download, or waits for it. */
+export interface Reader {
+  /** The offset of the next byte that is needed. */
+  position: number
+}
+
 type State = { readonly kind: "running" | "verified" } | { readonly kind: "failed"; readonly error: unknown }
 
 /** Fewer bytes than this per attempt are no progress, so that a trickle cannot go on for ever. */
@@ -46,7 +52,7 @@ export class Download {
   #spool: Spool | null = null
   #hasher: Hasher
   #have = 0
-  #readers = 0
+  readonly #readers = new Set<Reader>()
   #exposed = false
   /** After a mismatch of several sources together: each is read alone, so that the wrong one is found. */
   #unmixed = false
@@ -63,7 +69,12 @@ export class Download {
   }
 
   get readers(): number {
-    return this.#readers
+    return this.#readers.size
+  }
+
+  /** True when the bytes only pass through memory. */
+  get isWindow(): boolean {
+    return this.#spool?.isWindow === true
   }
 
   get isRunning(): boolean {
@@ -128,24 +139,37 @@ export class Download {
   }
 
   /** Every join needs one leave: a transfer that nobody reads may be stopped, and its spool is closed at the end. */
-  join(): void {
-    this.#readers += 1
+  join(position: number): Reader {
+    const reader = { position }
+    this.#readers.add(reader)
+    this.#advance()
+    return reader
   }
 
-  async leave(): Promise<void> {
-    this.#readers -= 1
+  async leave(reader: Reader): Promise<void> {
+    this.#readers.delete(reader)
+    this.#advance()
     await this.#closeIfUnused()
   }
 
   /**
-   * Bytes `[offset, end)` as far as they may leave now, at most `length`; waits until there are some. Rejects when the
-   * transfer has failed.
+   * The next bytes before `end`, as far as they may leave now, at most `length`; waits until there are some. Rejects
+   * when the transfer has failed, and with SpoolGone when the reader was too slow for a spool that cannot hold all.
    */
-  async read(offset: number, end: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    while (this.#limit(end) <= offset) await abortable(this.#changed.promise, signal)
+  async read(reader: Reader, end: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    while (this.#limit(end) <= reader.position) await abortable(this.#changed.promise, signal)
     this.#exposed = true
     if (this.#spool === null) throw new Error("Cannot read a download before it runs")
-    return await this.#spool.read(offset, Math.min(length, this.#limit(end) - offset))
+    const bytes = await this.#spool.read(reader.position, Math.min(length, this.#limit(end) - reader.position))
+    reader.position += bytes.byteLength
+    this.#advance()
+    return bytes
+  }
+
+  #advance(): void {
+    if (this.#readers.size === 0) return
+    const positions = [...this.#readers].map(({ position }) => position)
+    this.#spool?.advance(Math.min(...positions), Math.max(...positions))
   }
 
   /** The offset up to which a response that ends at `end` may be sent. */
@@ -240,7 +264,7 @@ export class Download {
   }
 
   async #closeIfUnused(): Promise<void> {
-    if (this.#readers === 0 && !this.isRunning) await this.#spool?.close()
+    if (this.#readers.size === 0 && !this.isRunning) await this.#spool?.close()
   }
 }
 

@@ -9,7 +9,7 @@ import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { type AttemptPolicy, Attempts } from "./attempts.ts"
 import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
-import { Download, type DownloadEvents } from "./download.ts"
+import { Download, type DownloadEvents, type Reader } from "./download.ts"
 import { readDownload } from "./reader.ts"
 import type { OpenSpool } from "./spool.ts"
 
@@ -51,6 +51,8 @@ interface Failure {
 export class Downloads {
   readonly #options: DownloadsOptions
   readonly #running = new Map<Digest, Download>()
+  /** Also those of single readers, which nobody else can join. */
+  readonly #all = new Set<Download>()
   readonly #slots: Semaphore
   readonly #failures = new LRUCache<Digest, Failure>({ max: 1000 })
   /** `origin digest` to the time until which that source is not trusted with that blob. */
@@ -71,16 +73,21 @@ export class Downloads {
   shutdown(): void {
     const reason = new RegistryError("UNAVAILABLE", "The registry is shutting down", { retryAfterSeconds: 1 })
     this.#shutdown.abort(reason)
-    for (const download of this.#running.values()) download.abort(reason)
+    for (const download of this.#all) download.abort(reason)
   }
 
   async #obtain(descriptor: Descriptor, sources: readonly BlobSource[], signal: AbortSignal): Promise<ReadyBlob> {
     if (descriptor.size <= this.#options.policy.verifyFirstBytes) return await this.#whole(descriptor, sources, signal)
     const open = async (range: ByteRange, opener: AbortSignal) => {
       const download = this.#join(descriptor, sources)
-      return await this.#held(download, async () => {
+      return await this.#held(download, range.start, async () => {
         await this.#inTime(download.started(opener), descriptor)
-        return readDownload(download, range, () => this.#left(download))
+        return readDownload({
+          download,
+          range,
+          left: (one) => this.#left(one),
+          restart: () => this.#begin(descriptor, sources),
+        })
       })
     }
     return { kind: "stream", descriptor, open }
@@ -93,22 +100,22 @@ export class Downloads {
     signal: AbortSignal,
   ): Promise<FileBlob | BytesBlob> {
     const download = this.#join(descriptor, sources)
-    return await this.#held(download, async () => {
+    return await this.#held(download, 0, async (reader) => {
       if (descriptor.size > TINY_BYTES) {
         const file = await this.#inTime(download.kept(signal), descriptor)
         if (file !== null) return { ...file, descriptor }
       }
       await this.#inTime(download.verified(signal), descriptor)
-      return { kind: "bytes", descriptor, bytes: await readWhole(download, signal) }
+      return { kind: "bytes", descriptor, bytes: await readWhole(download, reader, signal) }
     })
   }
 
-  async #held<Result>(download: Download, use: () => Promise<Result>): Promise<Result> {
-    download.join()
+  async #held<Result>(download: Download, position: number, use: (reader: Reader) => Promise<Result>): Promise<Result> {
+    const reader = download.join(position)
     try {
-      return await use()
+      return await use(reader)
     } finally {
-      await download.leave()
+      await download.leave(reader)
       this.#left(download)
     }
   }
@@ -137,19 +144,25 @@ export class Downloads {
   }
 
   #start(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
+    const download = this.#begin(descriptor, sources)
+    this.#running.set(descriptor.digest, download)
+    this.#measure()
+    return download
+  }
+
+  /** A transfer that nobody else will find. */
+  #begin(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
     const { clock, openSpool, policy } = this.#options
-    const { digest, size } = descriptor
-    const trusted = this.#trusted(digest, sources)
+    const trusted = this.#trusted(descriptor.digest, sources)
     const usable = trusted.length > 0 ? trusted : sources
     const download = new Download({
       descriptor,
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),
       openSpool,
-      verifyFirst: size <= policy.verifyFirstBytes || trusted.length === 0,
+      verifyFirst: descriptor.size <= policy.verifyFirstBytes || trusted.length === 0,
       events: this.#events(descriptor),
     })
-    this.#running.set(digest, download)
-    this.#options.metrics.inflightDownloads.set(this.#running.size)
+    this.#all.add(download)
     void this.#run(download)
     return download
   }
@@ -177,8 +190,9 @@ export class Downloads {
 
   #forget(download: Download): void {
     const { digest } = download.descriptor
+    this.#all.delete(download)
     if (this.#running.get(digest) === download) this.#running.delete(digest)
-    this.#options.metrics.inflightDownloads.set(this.#running.size)
+    this.#measure()
     if (download.error === null || this.#shutdown.signal.aborted) return
     this.#failures.set(digest, {
       error: download.error,
@@ -186,11 +200,16 @@ export class Downloads {
     })
   }
 
+  #measure(): void {
+    this.#options.metrics.inflightDownloads.set(this.#running.size)
+  }
+
   #left(download: Download): void {
     if (download.readers > 0 || !download.isRunning) return
-    const { size } = download.descriptor
-    const worthwhile = download.have >= size / 4 || size - download.have <= SMALL_REST_BYTES
-    if (!worthwhile) void this.#abandon(download)
+    const { digest, size } = download.descriptor
+    const isShared = this.#running.get(digest) === download
+    const isNearlyDone = download.have >= size / 4 || size - download.have <= SMALL_REST_BYTES
+    if (!isShared || download.isWindow || !isNearlyDone) void this.#abandon(download)
   }
 
   async #abandon(download: Download): Promise<void> {
@@ -223,13 +242,12 @@ export class Downloads {
   }
 }
 
-async function readWhole(download: Download, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+async function readWhole(download: Download, reader: Reader, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const { size } = download.descriptor
   const bytes = new Uint8Array(size)
-  for (let offset = 0; offset < size; ) {
-    const chunk = await download.read(offset, size, size - offset, signal)
-    bytes.set(chunk, offset)
-    offset += chunk.byteLength
+  while (reader.position < size) {
+    const offset = reader.position
+    bytes.set(await download.read(reader, size, size - offset, signal), offset)
   }
   return bytes
 }

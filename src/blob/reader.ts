@@ -1,29 +1,51 @@
 import type { ByteRange } from "../lib/range.ts"
-import type { Download } from "./download.ts"
+import type { Download, Reader } from "./download.ts"
+import { SpoolGone } from "./spool.ts"
+
+export interface ReadOptions {
+  readonly download: Download
+  readonly range: ByteRange
+  /** Called when a reader has left a download. */
+  readonly left: (download: Download) => void
+  /** A transfer of the same blob for one reader alone, who was too slow for the shared one. */
+  readonly restart: () => Download
+}
 
 /** What one client costs in memory: a slow reader holds one chunk, the rest waits in the spool. */
 const CHUNK_BYTES = 64 * 1024
 
-/** A stream of `range` that follows a download at the pace of its consumer. Joins the download and leaves it at the end. */
-export function readDownload(download: Download, range: ByteRange, left: () => void): ReadableStream<Uint8Array> {
+/** A stream of a range that follows a download at the pace of its consumer. */
+export function readDownload(options: ReadOptions): ReadableStream<Uint8Array> {
+  const { range } = options
   const abort = new AbortController()
-  let position = range.start
-  let joined = true
-  download.join()
+  let download = options.download
+  let reader: Reader | null = download.join(range.start)
   const leave = async () => {
-    if (!joined) return
-    joined = false
-    await download.leave()
-    left()
+    if (reader === null) return
+    const left = reader
+    reader = null
+    await download.leave(left)
+    options.left(download)
+  }
+  const next = async (): Promise<Uint8Array> => {
+    if (reader === null) throw new Error("Cannot read after leaving")
+    try {
+      return await download.read(reader, range.end, CHUNK_BYTES, abort.signal)
+    } catch (error) {
+      if (!(error instanceof SpoolGone)) throw error
+      const { position } = reader
+      await leave()
+      download = options.restart()
+      reader = download.join(position)
+      return await download.read(reader, range.end, CHUNK_BYTES, abort.signal)
+    }
   }
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
-          const chunk = await download.read(position, range.end, CHUNK_BYTES, abort.signal)
-          position += chunk.byteLength
-          controller.enqueue(chunk)
-          if (position < range.end) return
+          controller.enqueue(await next())
+          if (reader === null || reader.position < range.end) return
           controller.close()
         } catch (error) {
           controller.error(error)

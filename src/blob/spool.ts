@@ -6,10 +6,14 @@ import type { FileBlob } from "./blob.ts"
  * Writes are serial; reads may run at any time below what was written.
  */
 export interface Spool {
+  /** True for one that cannot hold everything: without readers it cannot go on. */
+  readonly isWindow: boolean
   /** Appends; the bytes can be read when it resolves. */
   write(bytes: Uint8Array): Promise<void>
-  /** At least one byte and at most `length`, from `offset`, which must be below what was written. */
+  /** At least one byte and at most `length`, from `offset`, which must be below what was written. Rejects with SpoolGone. */
   read(offset: number, length: number): Promise<Uint8Array>
+  /** Tells where the slowest and the fastest reader are, so that what nobody needs any more can be let go. */
+  advance(slowest: number, fastest: number): void
   /** Forgets everything that was written. Nothing may have been read. */
   reset(): Promise<void>
   /** Keeps the content under its digest, which the caller has verified. Null: it cannot be kept; reading goes on. */
@@ -20,3 +24,12 @@ export interface Spool {
 
 /** Makes room for content of `size` bytes; null where the size is not known yet. */
 export type OpenSpool = (size: number | null) => Promise<Spool>
+
+/** The bytes were let go because their reader was too slow; they have to be fetched again. */
+export class SpoolGone extends Error {
+  override readonly name = "SpoolGone"
+
+  constructor(offset: number) {
+    super(`The bytes at ${offset} are no longer held`)
+  }
+}

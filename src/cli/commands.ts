@@ -5,6 +5,7 @@ import { config } from "./config.ts"
 import { createSpec } from "./create-spec.ts"
 import { type Command, UsageError } from "./io.ts"
 import { run } from "./run.ts"
+import { store } from "./store.ts"
 
 const HELP = `registry-facade composes container images while they are pulled.
 
@@ -15,6 +16,8 @@ Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
       [--platform os/arch]
   config check <config.json>         tell what is wrong with a configuration
   config schema                      print its JSON Schema
+  store stats|gc|verify <config.json>
+                                     look after the disk store
   debug create-spec [--base-ref R]   print an ImageSpec to begin with
       [--ide-ref R] [--supervisor-ref R]
       [--layer image=REF|file=PATH|dir=PATH[:DEST]|url=URL@DIGEST]
@@ -39,7 +42,7 @@ const version: Command = async (_args, { out }) => {
   return 0
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, debug, version, help }
+const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, store, debug, version, help }
 
 /** Throws UsageError for a name that is none. */
 export function findCommand(name: string | undefined): Command {

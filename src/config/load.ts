@@ -23,6 +23,8 @@ export interface RegistryConfig {
   /** "" or "/path". */
   readonly prefix: string
   readonly store: string | null
+  readonly storeMaxSizeBytes: number
+  readonly storeMinFreeBytes: number
   readonly staticLayers: readonly StaticLayerConfig[]
   readonly fixedSpecs: string | null
   readonly tagTtlMs: number
@@ -94,6 +96,8 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     port: section.port ?? 31_750,
     prefix: normalPrefix(section.prefix ?? ""),
     store: path(section.store),
+    storeMaxSizeBytes: section.storeMaxSizeBytes ?? 0,
+    storeMinFreeBytes: section.storeMinFreeBytes ?? 1_073_741_824,
     staticLayers: layers.map(({ type, ref }) => ({
       type,
       ref: type === "image" ? absoluteImage(dir, ref) : resolve(dir, ref),

@@ -8,7 +8,7 @@ import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { asObject, type JsonObject, parseJson } from "../oci/json.ts"
 import { formatPlatform, isSamePlatform, type Platform, platformFitness } from "../oci/platform.ts"
-import { formatReference } from "../oci/reference.ts"
+import { formatLocation, formatReference } from "../oci/reference.ts"
 import type { ImageSpec } from "../spec/spec.ts"
 import { errorText, type Logger } from "../telemetry/log.ts"
 import type { ImageReader, StoredReference } from "../upstream/upstream.ts"
@@ -33,18 +33,24 @@ export interface ComposerOptions {
 
 export interface BlobEntry {
   readonly descriptor: Descriptor
+  /** The image reference under which the bytes can be found again; null where they are made here. */
+  readonly from: string | null
   /** Where the bytes are, best place first. */
   readonly sources: readonly BlobSource[]
 }
 
 /** An image as it is served, with everything that it consists of. */
-export interface Composition {
+export interface ServedImage {
   readonly root: JsonBlob
   readonly single: JsonBlob | null
-  readonly platforms: readonly ComposedPlatform[]
   /** The root, the manifests and the configs. */
   readonly documents: ReadonlyMap<Digest, JsonBlob>
   readonly blobs: ReadonlyMap<Digest, BlobEntry>
+}
+
+/** An image as it was composed. */
+export interface Composition extends ServedImage {
+  readonly platforms: readonly ComposedPlatform[]
   /** False once composing again might give something else. */
   readonly isCurrent: () => boolean
 }
@@ -64,6 +70,7 @@ interface Base {
   readonly entry: JsonObject
   readonly annotations: Readonly<Record<string, string>>
   readonly sources: readonly BlobSource[]
+  readonly from: string | null
 }
 
 const EMPTY: JsonObject = { kind: "object", members: [] }
@@ -87,7 +94,7 @@ export class Composer {
     const platforms = spec.platforms ?? [this.#options.defaultPlatform]
     const composed = await Promise.all(
       platforms.map((platform) => {
-        const base = { image: scratchImage(platform), platform, entry: EMPTY, annotations: {}, sources: [] }
+        const base = { image: scratchImage(platform), platform, entry: EMPTY, annotations: {}, sources: [], from: null }
         return this.#onPlatform(spec, platform, async () => base, signal)
       }),
     )
@@ -166,7 +173,11 @@ export class Composer {
     const annotations = { ...ownAnnotations(spec, base.image), ...base.annotations, ...spec.annotations }
     try {
       const { manifest, config } = composeImage(base.image, { layers, edit, annotations })
-      const baseLayers = base.image.manifest.layers.map(({ descriptor }) => ({ descriptor, sources: base.sources }))
+      const baseLayers = base.image.manifest.layers.map(({ descriptor }) => ({
+        descriptor,
+        sources: base.sources,
+        from: base.from,
+      }))
       return { platform, manifest, config, baseLayers, contributions, entry: base.entry }
     } catch (error) {
       throw new RegistryError("UNKNOWN", `Cannot compose on ${spec.baseText}: ${errorText(error)}`, { cause: error })
@@ -181,6 +192,7 @@ export class Composer {
       entry: entry?.json ?? EMPTY,
       annotations: baseAnnotations(reference, manifest.blob.descriptor.digest),
       sources: this.#options.reader.blobs(reference),
+      from: formatLocation(reference),
     }
   }
 
@@ -218,7 +230,7 @@ interface Outline {
 
 function blobEntries({ baseLayers, contributions }: ComposedPlatform): readonly BlobEntry[] {
   const added = contributions.flatMap(({ layers }) =>
-    layers.map(({ descriptor, sources }) => ({ descriptor, sources })),
+    layers.map(({ descriptor, sources, from }) => ({ descriptor, sources, from })),
   )
   return [...baseLayers, ...added]
 }

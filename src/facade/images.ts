@@ -8,9 +8,9 @@ import { RegistryError } from "../oci/error.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
 import type { ImageSpec, SpecProvider } from "../spec/spec.ts"
 import type { BlobStore, DocumentStore } from "../store/store.ts"
-import type { Composer, Composition } from "./composer.ts"
+import type { Composer, Composition, ServedImage } from "./composer.ts"
 import type { Facade, NamedImage } from "./facade.ts"
-import type { RecentImages } from "./recent-images.ts"
+import { contains, type RecentImages } from "./recent-images.ts"
 
 export interface ImagesOptions {
   readonly providers: readonly SpecProvider[]
@@ -67,7 +67,11 @@ export class Images implements Facade {
       )
     }
     const { caches, downloads, store } = this.#options
-    return (await store.find(entry.descriptor)) ?? downloads.cold(entry.descriptor, [...caches, ...entry.sources])
+    const { descriptor, sources } = entry
+    const file = store.findVerified(descriptor)
+    if (file !== null) return file
+    const cold = downloads.cold(descriptor, [...caches, ...sources])
+    return { ...cold, obtain: async (opener) => (await store.find(descriptor, opener)) ?? (await cold.obtain(opener)) }
   }
 
   /** What the name stands for now, with everything in it. Rejects NAME_UNKNOWN. */
@@ -83,12 +87,13 @@ export class Images implements Facade {
   }
 
   /** Null: the name is unknown, or its images do not contain the digest; the difference is nobody's business. */
-  async #containing(name: string, digest: Digest, signal: AbortSignal): Promise<Composition | null> {
-    const recent = this.#options.recent.findWith(name, digest)
-    if (recent !== null) return recent
+  async #containing(name: string, digest: Digest, signal: AbortSignal): Promise<ServedImage | null> {
+    const { recent } = this.#options
+    const known = recent.find(name, digest) ?? (await recent.recall(name, digest))
+    if (known !== null) return known
     try {
       const composition = await this.composition(name, signal)
-      return composition.documents.has(digest) || composition.blobs.has(digest) ? composition : null
+      return contains(composition, digest) ? composition : null
     } catch (error) {
       if (error instanceof RegistryError && error.code === "NAME_UNKNOWN") return null
       throw error

@@ -1,53 +1,128 @@
 import { LRUCache } from "lru-cache"
 import type { Clock } from "../lib/clock.ts"
+import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
-import type { Composition } from "./composer.ts"
+import { parseReference } from "../oci/reference.ts"
+import type { DocumentStore, ImageLog, ImageRecord, RecordedBlob } from "../store/store.ts"
+import type { ImageReader } from "../upstream/upstream.ts"
+import type { BlobEntry, ServedImage } from "./composer.ts"
+
+export interface RecentImagesOptions {
+  readonly clock: Clock
+  /** What earlier processes, and others on the same store, have served. */
+  readonly log: ImageLog
+  readonly documents: DocumentStore
+  readonly reader: ImageReader
+}
 
 /** A pull that began on an image may go on this long after the name has moved to another one. */
 const RECENT_MS = 60 * 60 * 1000
+/** How often it is noted on disk that an image is in use. */
+const NOTE_MS = 5 * 60 * 1000
 const MAX_PER_NAME = 20
 
 interface Served {
-  readonly composition: Composition
+  readonly image: ServedImage
   usedAt: number
+  notedAt: number
 }
 
 /** The images that were served under each name in the last hour: what may be read under it. */
 export class RecentImages {
-  readonly #clock: Clock
+  readonly #options: RecentImagesOptions
   readonly #names = new LRUCache<string, readonly Served[]>({ max: 5000 })
 
-  constructor(clock: Clock) {
-    this.#clock = clock
+  constructor(options: RecentImagesOptions) {
+    this.#options = options
   }
 
-  remember(name: string, composition: Composition): void {
-    const now = this.#clock.now()
+  remember(name: string, image: ServedImage): void {
     const latest = this.#names.get(name)?.[0]
-    if (latest?.composition === composition) {
-      latest.usedAt = now
+    if (latest?.image === image) {
+      this.#use(name, latest)
       return
     }
     const others = this.#list(name).filter(
-      (served) => served.composition.root.descriptor.digest !== composition.root.descriptor.digest,
+      (served) => served.image.root.descriptor.digest !== image.root.descriptor.digest,
     )
-    this.#names.set(name, [{ composition, usedAt: now }, ...others].slice(0, MAX_PER_NAME))
+    const served = { image, usedAt: 0, notedAt: Number.NEGATIVE_INFINITY }
+    this.#names.set(name, [served, ...others].slice(0, MAX_PER_NAME))
+    this.#use(name, served)
   }
 
-  /** The latest image of the name for which `has` holds, which counts as use. Null: there is none. */
-  find(name: string, has: (composition: Composition) => boolean): Composition | null {
-    const served = this.#list(name).find(({ composition }) => has(composition))
+  /** The latest image of the name that contains the digest, which counts as use. Null: none does. */
+  find(name: string, digest: Digest): ServedImage | null {
+    const served = this.#list(name).find(({ image }) => contains(image, digest))
     if (served === undefined) return null
-    served.usedAt = this.#clock.now()
-    return served.composition
+    this.#use(name, served)
+    return served.image
   }
 
-  findWith(name: string, digest: Digest): Composition | null {
-    return this.find(name, ({ documents, blobs }) => documents.has(digest) || blobs.has(digest))
+  /** As `find`, among those that other processes have served. */
+  async recall(name: string, digest: Digest): Promise<ServedImage | null> {
+    for (const record of await this.#options.log.recall(name)) {
+      if (!isRecorded(record, digest)) continue
+      const image = await this.#restore(record)
+      if (image !== null) this.#append(name, image)
+      if (image !== null) return image
+    }
+    return null
+  }
+
+  #use(name: string, served: Served): void {
+    const now = this.#options.clock.now()
+    served.usedAt = now
+    if (now - served.notedAt < NOTE_MS) return
+    served.notedAt = now
+    void this.#options.log.record(toRecord(name, served.image))
+  }
+
+  /** Behind those that this process has composed, which are later. */
+  #append(name: string, image: ServedImage): void {
+    const served = { image, usedAt: this.#options.clock.now(), notedAt: this.#options.clock.now() }
+    this.#names.set(name, [...this.#list(name), served].slice(-MAX_PER_NAME))
   }
 
   #list(name: string): readonly Served[] {
-    const oldest = this.#clock.now() - RECENT_MS
+    const oldest = this.#options.clock.now() - RECENT_MS
     return (this.#names.get(name) ?? []).filter(({ usedAt }) => usedAt >= oldest)
+  }
+
+  /** Null: a document of it is no longer in the store. */
+  async #restore(record: ImageRecord): Promise<ServedImage | null> {
+    const documents = new Map<Digest, JsonBlob>()
+    for (const descriptor of record.documents) {
+      const bytes = await this.#options.documents.get(descriptor.digest)
+      if (bytes === null) return null
+      documents.set(descriptor.digest, { descriptor, bytes })
+    }
+    const root = documents.get(record.root.digest)
+    if (root === undefined) return null
+    const single = record.single === null ? null : (documents.get(record.single) ?? null)
+    const blobs = new Map(record.blobs.map((blob) => [blob.descriptor.digest, this.#entry(blob)]))
+    return { root, single, documents, blobs }
+  }
+
+  #entry({ descriptor, from }: RecordedBlob): BlobEntry {
+    const reference = from === null ? null : parseReference(from)
+    const isStored = reference !== null && reference.kind !== "scratch"
+    return { descriptor, from, sources: isStored ? this.#options.reader.blobs(reference) : [] }
+  }
+}
+
+export const contains = ({ documents, blobs }: ServedImage, digest: Digest): boolean =>
+  documents.has(digest) || blobs.has(digest)
+
+const isRecorded = ({ documents, blobs }: ImageRecord, digest: Digest): boolean =>
+  documents.some((descriptor) => descriptor.digest === digest) ||
+  blobs.some(({ descriptor }) => descriptor.digest === digest)
+
+function toRecord(name: string, { root, single, documents, blobs }: ServedImage): ImageRecord {
+  return {
+    name,
+    root: root.descriptor,
+    single: single?.descriptor.digest ?? null,
+    documents: [...documents.values()].map(({ descriptor }) => descriptor),
+    blobs: [...blobs.values()].map(({ descriptor, from }) => ({ descriptor, from })),
   }
 }

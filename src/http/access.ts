@@ -1,4 +1,5 @@
-import { errorText, type Logger } from "../telemetry/log.ts"
+import { observeStream, type StreamEnd } from "../lib/stream.ts"
+import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
 import type { Metrics, Route } from "../telemetry/metrics.ts"
 
 export interface AccessOptions {
@@ -23,7 +24,7 @@ export function recordAccess({ log, metrics }: AccessOptions, { request, respons
   const route = routeOf(path)
   metrics.httpRequests.inc({ route, code: status })
   metrics.httpSeconds.observe({ route }, (performance.now() - startedAt) / 1000)
-  const record = (bytes: number, end: Readonly<Record<string, unknown>> = {}) => {
+  const record = (bytes: number, end: Fields = {}) => {
     const ms = Math.round((performance.now() - startedAt) * 10) / 10
     log.info("request", { method: request.method, path, status, bytes, ms, ...end })
   }
@@ -38,34 +39,28 @@ export function recordAccess({ log, metrics }: AccessOptions, { request, respons
 /** Passes a stream on and tells at its end how much it was. */
 function counted(
   body: ReadableStream<Uint8Array>,
-  ended: (bytes: number, end?: Readonly<Record<string, unknown>>) => void,
+  record: (bytes: number, end?: Fields) => void,
 ): ReadableStream<Uint8Array> {
-  const reader = body.getReader()
   let bytes = 0
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await reader.read()
-          if (!done) {
-            bytes += value.byteLength
-            controller.enqueue(value)
-            return
-          }
-          controller.close()
-          ended(bytes)
-        } catch (error) {
-          ended(bytes, { end: "broken off", error: errorText(error) })
-          controller.error(error)
-        }
-      },
-      async cancel(reason) {
-        ended(bytes, { end: "client left" })
-        await reader.cancel(reason)
-      },
+  return observeStream(body, {
+    chunk: ({ byteLength }) => {
+      bytes += byteLength
     },
-    { highWaterMark: 0 },
-  )
+    end: (end) => record(bytes, describeEnd(end)),
+  })
+}
+
+function describeEnd(end: StreamEnd): Fields {
+  switch (end.kind) {
+    case "complete":
+      return {}
+    case "broken":
+      return { end: "broken off", error: errorText(end.error) }
+    case "left":
+      return { end: "client left" }
+    default:
+      return end satisfies never
+  }
 }
 
 const pathOf = (url: string): string => url.replace(/^[a-z]+:\/\/[^/]*/, "").replace(/\?.*$/s, "")

@@ -12,6 +12,8 @@ export interface ListenOptions {
   readonly log: Logger
   /** Null: requests are not recorded, which is for ports that machines ask every few seconds. */
   readonly metrics: Metrics | null
+  /** Requests in progress, above which new ones are told to come back. */
+  readonly maxConcurrent: number
 }
 
 export interface Listener {
@@ -24,16 +26,17 @@ export interface Listener {
 const MAX_BODY_BYTES = 64 * 1024
 
 /** Opens a port. Rejects when it cannot be opened. */
-export function listen({ hostname, port, handle, log, metrics }: ListenOptions): Listener {
+export function listen(options: ListenOptions): Listener {
+  const { hostname, port, handle, log, maxConcurrent, metrics } = options
   const server = Bun.serve({
     hostname,
     port,
     development: false,
     idleTimeout: 0,
     maxRequestBodySize: MAX_BODY_BYTES,
-    fetch: async (request) => {
+    fetch: async (request, { pendingRequests }) => {
       const startedAt = performance.now()
-      const response = await handle(request)
+      const response = pendingRequests > maxConcurrent ? overloaded(request) : await handle(request)
       return metrics === null ? response : recordAccess({ log, metrics }, { request, response, startedAt })
     },
     error: (error) => {
@@ -42,6 +45,14 @@ export function listen({ hostname, port, handle, log, metrics }: ListenOptions):
     },
   })
   return { port: server.port ?? port, stop: (isForced) => server.stop(isForced) }
+}
+
+/** Told before anything is opened, so that there are always files left to answer with. */
+function overloaded({ method }: Request): Response {
+  const error = new RegistryError("UNAVAILABLE", "The registry has too many requests in progress, try again", {
+    retryAfterSeconds: 1 + Math.random() * 4,
+  })
+  return errorResponse(error, method, { connection: "close" })
 }
 
 /** What a thrown error is answered with, and logged where it is our own fault. */

@@ -24,7 +24,9 @@ export class DirectLayerSource implements LayerSource<DirectRequest> {
         find: async () => ({ kind: "bytes", descriptor, bytes: content }),
       }
       return {
-        layers: [{ descriptor, diffID: facts.diffID, createdBy: `registry-facade: ${text}`, sources: [source] }],
+        layers: [
+          { descriptor, diffID: facts.diffID, createdBy: `registry-facade: ${text}`, sources: [source], from: null },
+        ],
         env: [],
         isCurrent: () => true,
       }

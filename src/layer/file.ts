@@ -31,7 +31,7 @@ export class FileLayerSource implements LayerSource<FileRequest> {
       const createdBy = `registry-facade: file ${request.text}`
       const sources = [fileSource(request, identity)]
       return {
-        layers: [{ descriptor: layerDescriptor(facts), diffID: facts.diffID, createdBy, sources }],
+        layers: [{ descriptor: layerDescriptor(facts), diffID: facts.diffID, createdBy, sources, from: null }],
         env: [],
         isCurrent: () => isSame(request.path, identity),
       }

@@ -29,6 +29,7 @@ export function generatedLayer({ facts, text, generate, isCurrent }: GeneratedLa
     diffID: facts.diffID,
     createdBy: `registry-facade: ${text}`,
     sources: [source],
+    from: null,
   }
   return { layers: [layer], env: [], isCurrent }
 }

@@ -3,6 +3,7 @@ import type { BlobSource } from "../blob/blob.ts"
 import type { ImageConfig } from "../oci/config.ts"
 import { isForeignLayer } from "../oci/media-type.ts"
 import { formatPlatform, type Platform } from "../oci/platform.ts"
+import { formatLocation } from "../oci/reference.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
 import { findVariant, readStored, type Variant } from "../upstream/variants.ts"
 import { layerFault } from "./import-layer.ts"
@@ -41,6 +42,7 @@ export class ImageLayerSource implements LayerSource<ImageRequest> {
   #contribution({ reference, text }: ImageRequest, { manifest, config }: Variant): Contribution {
     try {
       const skip = readSkip(config)
+      const from = formatLocation(reference)
       const sources = this.#reader.blobs(reference).map((source): BlobSource => ({ ...source, name: "image" }))
       const layers = manifest.layers.map(({ descriptor }, index): Layer => {
         const diffID = config.diffIDs[index]
@@ -49,7 +51,7 @@ export class ImageLayerSource implements LayerSource<ImageRequest> {
           throw new TypeError(`layer ${index} may not be distributed: ${descriptor.mediaType}`)
         const { mediaType, digest, size, annotations } = descriptor
         const kept = { mediaType, digest, size, ...(annotations === undefined ? {} : { annotations }) }
-        return { descriptor: kept, diffID, createdBy: `registry-facade: image ${text}`, sources }
+        return { descriptor: kept, diffID, createdBy: `registry-facade: image ${text}`, sources, from }
       })
       const isCurrent = () => this.#reader.isFresh(reference)
       return { layers: layers.slice(skip), env: readEnvEdits(config.env), isCurrent }

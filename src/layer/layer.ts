@@ -31,6 +31,8 @@ export interface Layer {
   readonly createdBy: string
   /** Where its bytes are, best place first. */
   readonly sources: readonly BlobSource[]
+  /** The image reference under which the bytes can be found again; null where they are made here. */
+  readonly from: string | null
 }
 
 /**

@@ -35,7 +35,7 @@ export class UrlLayerSource implements LayerSource<UrlLayerRequest> {
     const source = urlSource(request, this.#options.egress)
     try {
       const { descriptor, diffID } = await this.#identify(request, source, signal)
-      const layer = { descriptor, diffID, createdBy: `registry-facade: ${request.text}`, sources: [source] }
+      const layer = { descriptor, diffID, createdBy: `registry-facade: ${request.text}`, sources: [source], from: null }
       return { layers: [layer], env: [], isCurrent: () => true }
     } catch (error) {
       signal.throwIfAborted()

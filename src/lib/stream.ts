@@ -61,3 +61,47 @@ export function sliceStream(
     { highWaterMark: 0 },
   )
 }
+
+/** How a stream came to its end: complete, broken by an error, or left by its consumer. */
+export type StreamEnd =
+  | { readonly kind: "complete" }
+  | { readonly kind: "broken"; readonly error: unknown }
+  | { readonly kind: "left" }
+
+export interface StreamObserver {
+  readonly chunk?: (bytes: Uint8Array) => void
+  /** Called exactly once. */
+  readonly end: (end: StreamEnd) => void
+}
+
+/** The same stream, watched. */
+export function observeStream<Bytes extends Uint8Array>(
+  stream: ReadableStream<Bytes>,
+  observer: StreamObserver,
+): ReadableStream<Bytes> {
+  const reader = stream.getReader()
+  return new ReadableStream<Bytes>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read()
+          if (!done) {
+            observer.chunk?.(value)
+            controller.enqueue(value)
+            return
+          }
+          controller.close()
+          observer.end({ kind: "complete" })
+        } catch (error) {
+          observer.end({ kind: "broken", error })
+          controller.error(error)
+        }
+      },
+      async cancel(reason) {
+        observer.end({ kind: "left" })
+        await reader.cancel(reason)
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}

@@ -113,10 +113,14 @@ function canonicalRepository(host: string, path: string): Repository {
 
 export const formatRepository = ({ host, path }: Repository): string => `${host}/${path}`
 
+/** The repository or layout of an image, without tag and digest; a reference itself. */
+export const formatLocation = (reference: RegistryReference | LayoutReference): string =>
+  reference.kind === "layout" ? `oci:${reference.dir}` : formatRepository(reference.repository)
+
 /** The canonical text: a reference by digest keeps its tag for people to read. */
 export function formatReference(reference: ImageReference): string {
   if (reference.kind === "scratch") return "scratch"
-  const name = reference.kind === "layout" ? `oci:${reference.dir}` : formatRepository(reference.repository)
+  const name = formatLocation(reference)
   const tag = reference.tag === null ? "" : `:${reference.tag}`
   return reference.digest === null ? `${name}${tag}` : `${name}${tag}@${reference.digest}`
 }

@@ -1,13 +1,15 @@
-import type { BlobSource, FileBlob } from "../blob/blob.ts"
+import type { BlobSource, FileBlob, ReadyBlob } from "../blob/blob.ts"
 import type { Spool } from "../blob/spool.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 
 /** A source that also takes blobs in. Every method may be called concurrently, and by several processes at once. */
 export interface BlobStore extends BlobSource {
-  /** Null also for content whose size is not the descriptor's. */
-  find(descriptor: Descriptor): Promise<FileBlob | null>
-  /** Opens room for new content; `size` null where it is not known yet. */
+  /** A file that is known to be right. Null: there is none, or it has to be looked at first. Never rejects. */
+  findVerified(descriptor: Descriptor): FileBlob | null
+  /** A file that is right, once it has been looked at. Null: there is none, or it was wrong and is put aside. */
+  find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null>
+  /** Opens room for content of `size` bytes, null where that is not known. Rejects with StoreBypass when it has none. */
   spool(size: number | null): Promise<Spool>
 }
 
@@ -16,4 +18,43 @@ export interface DocumentStore {
   get(digest: Digest): Promise<Uint8Array<ArrayBuffer> | null>
   /** Keeps the document if it can; a store that is full or broken is no reason to fail. */
   put(document: JsonBlob): Promise<void>
+}
+
+/** An image as it was served under a name. */
+export interface ImageRecord {
+  readonly name: string
+  readonly root: Descriptor
+  /** For clients that take no index. */
+  readonly single: Digest | null
+  /** The root, the manifests and the configs. */
+  readonly documents: readonly Descriptor[]
+  readonly blobs: readonly RecordedBlob[]
+}
+
+export interface RecordedBlob {
+  readonly descriptor: Descriptor
+  /** The image reference that its repository is known by. Null: it was made here, so only the store can have it. */
+  readonly from: string | null
+}
+
+/** Which images were served lately, also by earlier processes: what may be read, and what must not be evicted. */
+export interface ImageLog {
+  /** Notes that the image is in use now. Never rejects. */
+  record(image: ImageRecord): Promise<void>
+  /** The images served under a name within the last hour, latest first. Never rejects. */
+  recall(name: string): Promise<readonly ImageRecord[]>
+}
+
+/** Why content goes through without being kept. */
+export type BypassReason = "enospc" | "readonly" | "io" | "quota"
+
+/** The store cannot take this content now. Nothing is wrong with the content. */
+export class StoreBypass extends Error {
+  override readonly name = "StoreBypass"
+  readonly reason: BypassReason
+
+  constructor(reason: BypassReason, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.reason = reason
+  }
 }

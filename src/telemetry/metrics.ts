@@ -35,6 +35,9 @@ export function createMetrics() {
     coalesced: counter("coalesced_total", "Requests that joined a transfer which was under way", []),
     integrityFailures: counter("integrity_failures_total", "Blobs whose bytes did not match their digest", ["source"]),
     configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),
+    storeBytes: gauge("store_bytes", "Bytes of the blobs in the disk store", []),
+    storeEvictions: counter("store_evictions_total", "Blobs removed from the disk store to make room", []),
+    storeBypass: counter("store_bypass_total", "Content that was served without being kept, by the reason", ["reason"]),
     inflightDownloads: gauge("inflight_downloads", "Blobs that are being fetched now", []),
   }
 }

@@ -60,5 +60,6 @@ export function addedLayer(name: string, mediaType = `${OCI_LAYER}+gzip`): Layer
     diffID: uncompressedDiffID(digestOf(`tar ${name}`)),
     createdBy: `registry-facade: ${name}`,
     sources: [],
+    from: null,
   }
 }

@@ -1,0 +1,51 @@
+import { openStore } from "../app.ts"
+import { loadConfig } from "../config/load.ts"
+import { createMetrics } from "../telemetry/metrics.ts"
+import { PRODUCTION } from "../tuning.ts"
+import { readArguments } from "./args.ts"
+import { type Command, type CommandIO, UsageError } from "./io.ts"
+
+type Store = ReturnType<typeof openStore>
+
+const VERBS: Readonly<Record<string, (store: Store, io: CommandIO) => Promise<number>>> = {
+  stats: async (store, { out }) => {
+    out(`${JSON.stringify(await store.stats(), null, 2)}\n`)
+    return 0
+  },
+  gc: async (store, { out }) => {
+    const before = await store.stats()
+    await store.maintain()
+    const after = await store.stats()
+    out(
+      `removed ${before.blobs - after.blobs} blobs, ${before.bytes - after.bytes} bytes; ${after.blobs} blobs, ${after.bytes} bytes are left\n`,
+    )
+    return 0
+  },
+  verify: async (store, { out }) => {
+    const { checked, wrong } = await store.verifyAll()
+    for (const digest of wrong) out(`wrong, put aside: ${digest}\n`)
+    out(`${checked} blobs checked, ${wrong.length} were wrong\n`)
+    return wrong.length === 0 ? 0 : 1
+  },
+}
+
+/** `store stats|gc|verify <config.json>`: looks after a disk store, also while a process serves from it. */
+export const store: Command = async ([verb, ...args], io) => {
+  const work = Object.hasOwn(VERBS, verb ?? "") ? VERBS[verb ?? ""] : undefined
+  if (work === undefined)
+    throw new UsageError(
+      `expected store stats, store gc or store verify${verb === undefined ? "" : `, got store ${verb}`}`,
+    )
+  const { positionals } = readArguments(args, {}, ["config.json"])
+  const { file, registry } = await loadConfig(positionals[0] ?? "")
+  if (registry === null || registry.store === null) throw new Error(`${file} configures no "registry.store"`)
+  const opened = openStore(
+    { ...registry, store: registry.store },
+    { log: io.log, metrics: createMetrics(), tuning: PRODUCTION },
+  )
+  try {
+    return await work(opened, io)
+  } finally {
+    await opened.close()
+  }
+}

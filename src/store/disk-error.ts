@@ -1,0 +1,21 @@
+import { type BypassReason, StoreBypass } from "./store.ts"
+
+const REASONS: Readonly<Record<string, BypassReason>> = {
+  ENOSPC: "enospc",
+  EDQUOT: "enospc",
+  EROFS: "readonly",
+  EACCES: "readonly",
+  EPERM: "readonly",
+}
+
+/** Tells what kind of trouble a disk is in. */
+export function diskTrouble(error: unknown): StoreBypass {
+  if (error instanceof StoreBypass) return error
+  const code = error instanceof Error && "code" in error ? String(error.code) : ""
+  const message = error instanceof Error ? error.message : String(error)
+  return new StoreBypass(REASONS[code] ?? "io", `The disk store cannot be written: ${message}`, { cause: error })
+}
+
+/** True for a path that is not there, which is no trouble. */
+export const isMissing = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "ENOENT"

@@ -1,0 +1,174 @@
+import { constants, lstatSync } from "node:fs"
+import { type FileHandle, open, rename } from "node:fs/promises"
+import { join } from "node:path"
+import type { FileBlob, ReadyBlob, StreamBlob } from "../blob/blob.ts"
+import { IntegrityError } from "../blob/integrity-error.ts"
+import type { Clock } from "../lib/clock.ts"
+import { abortable } from "../lib/single-flight.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import { createHasher, type Digest, digestAlgorithm, digestHex } from "../oci/digest.ts"
+import type { Logger } from "../telemetry/log.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
+import { type DiskIndex, stateOf } from "./disk-index.ts"
+import type { DiskPaths } from "./disk-path.ts"
+
+export interface FileCheckOptions {
+  readonly paths: DiskPaths
+  readonly index: DiskIndex
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+const READ_BYTES = 1024 * 1024
+const SEND_BYTES = 64 * 1024
+/** Checked completely before anything of it is sent; larger files only if that takes no longer than the patience. */
+const SMALL_BYTES = 8 * 1024 * 1024
+const PATIENCE_MS = 3000
+const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW
+
+/**
+ * Trust in files. A file is hashed when it is first read in the life of a process, and again when it looks changed;
+ * wrong ones are put aside. While a large file is being hashed its bytes are sent already, but never the last one.
+ */
+export class FileCheck {
+  readonly #options: FileCheckOptions
+  readonly #checks = new Map<Digest, Promise<boolean>>()
+
+  constructor(options: FileCheckOptions) {
+    this.#options = options
+  }
+
+  /** Null: there is no such file, or it has to be checked first. Counts as use. */
+  findVerified(descriptor: Descriptor): FileBlob | null {
+    const path = this.#options.paths.blob(descriptor.digest)
+    const entry = this.#options.index.get(descriptor.digest)
+    if (entry === null || entry.checked === null || entry.size !== descriptor.size) return null
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    if (stat === undefined || stateOf(stat) !== entry.checked) return null
+    entry.usedAt = Date.now()
+    return { kind: "file", descriptor, path }
+  }
+
+  /** Null: there is no such file, or it was wrong. */
+  async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
+    const verified = this.findVerified(descriptor)
+    if (verified !== null) return verified
+    const path = this.#options.paths.blob(descriptor.digest)
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return null
+    if (!stat.isFile() || stat.size !== descriptor.size) {
+      await this.#putAside(descriptor.digest, `it has ${stat.size} bytes instead of ${descriptor.size}`)
+      return null
+    }
+    const check = this.check(descriptor.digest)
+    const isRight = descriptor.size <= SMALL_BYTES ? await abortable(check, signal) : await this.#soon(check, signal)
+    if (isRight === false) return null
+    return isRight ? { kind: "file", descriptor, path } : gatedFile(descriptor, path, check)
+  }
+
+  /** Hashes a file now, once for all who ask; false when it is wrong, and put aside, or gone. Never rejects. */
+  check(digest: Digest): Promise<boolean> {
+    const running = this.#checks.get(digest)
+    if (running !== undefined) return running
+    const check = this.#hash(digest).finally(() => this.#checks.delete(digest))
+    this.#checks.set(digest, check)
+    return check
+  }
+
+  /** Null: it takes longer. */
+  async #soon(check: Promise<boolean>, signal: AbortSignal): Promise<boolean | null> {
+    const timer = new AbortController()
+    const patience = this.#options.clock.sleep(PATIENCE_MS, timer.signal).then(
+      () => null,
+      () => null,
+    )
+    return await abortable(Promise.race([check, patience]), signal).finally(() => timer.abort())
+  }
+
+  async #hash(digest: Digest): Promise<boolean> {
+    const path = this.#options.paths.blob(digest)
+    try {
+      const file = await open(path, OPEN)
+      try {
+        const stat = await file.stat({ bigint: true })
+        if ((await hashFile(file, digest)) === digest) {
+          const usedAt = Number(stat.atimeMs)
+          const known = this.#options.index.get(digest) ?? { usedAt, touchedAt: usedAt }
+          this.#options.index.set({
+            ...known,
+            digest,
+            size: Number(stat.size),
+            checked: stateOf(stat),
+            checkedAt: Date.now(),
+          })
+          return true
+        }
+      } finally {
+        await file.close()
+      }
+      await this.#putAside(digest, "its content has another digest")
+    } catch (error) {
+      this.#options.log.warn("cannot read a file of the store", { digest, error })
+    }
+    return false
+  }
+
+  /** For people to look at; the next request fetches the blob again. */
+  async #putAside(digest: Digest, reason: string): Promise<void> {
+    const { index, log, metrics, paths } = this.#options
+    const aside = join(paths.bad, `${digestHex(digest)}.${crypto.randomUUID()}`)
+    metrics.integrityFailures.inc({ source: "disk" })
+    log.error("a file of the store is not what its name says", { digest, reason, aside })
+    index.remove(digest)
+    await rename(paths.blob(digest), aside).catch((error) =>
+      log.error("cannot put a wrong file aside", { digest, error }),
+    )
+  }
+}
+
+async function hashFile(file: FileHandle, digest: Digest): Promise<Digest> {
+  const hasher = createHasher(digestAlgorithm(digest))
+  const buffer = new Uint8Array(READ_BYTES)
+  for (let offset = 0; ; ) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, offset)
+    if (bytesRead === 0) return hasher.digest()
+    hasher.update(buffer.subarray(0, bytesRead))
+    offset += bytesRead
+  }
+}
+
+/** Sends a file while it is being checked: the last byte of every range waits for the result. */
+function gatedFile(descriptor: Descriptor, path: string, check: Promise<boolean>): StreamBlob {
+  const open_: StreamBlob["open"] = async ({ start, end }, signal) => {
+    const file = await open(path, OPEN)
+    let position = start
+    const next = async () => {
+      if (position === end - 1 && !(await abortable(check, signal))) {
+        throw new IntegrityError(`Cannot serve blob ${descriptor.digest}: the file in the store was wrong, try again`)
+      }
+      const length = Math.min(SEND_BYTES, position === end - 1 ? 1 : end - 1 - position)
+      const { bytesRead, buffer } = await file.read(new Uint8Array(length), 0, length, position)
+      if (bytesRead === 0) throw new Error(`The file of ${descriptor.digest} is shorter than it was`)
+      position += bytesRead
+      return buffer.subarray(0, bytesRead)
+    }
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          try {
+            controller.enqueue(await next())
+            if (position < end) return
+            controller.close()
+          } catch (error) {
+            controller.error(error)
+          }
+          await file.close()
+        },
+        cancel: async () => await file.close(),
+      },
+      { highWaterMark: 0 },
+    )
+  }
+  return { kind: "stream", descriptor, open: open_ }
+}

@@ -1,0 +1,130 @@
+import { statfs } from "node:fs/promises"
+import type { Digest } from "../oci/digest.ts"
+import type { DiskIndex } from "./disk-index.ts"
+import { StoreBypass } from "./store.ts"
+
+export interface StoreLimits {
+  /** Bytes of all blobs; 0 is no limit. */
+  readonly maxSizeBytes: number
+  /** Bytes that stay free on the disk. */
+  readonly minFreeBytes: number
+}
+
+export interface QuotaOptions {
+  /** A directory on the disk. */
+  readonly dir: string
+  readonly limits: StoreLimits
+  readonly index: DiskIndex
+  /** Removes blobs until at least `bytes` are freed; none at all where that cannot be reached. */
+  readonly evict: (bytes: number) => Promise<void>
+}
+
+/** Room that was promised to one spool. */
+export interface Reservation {
+  /** Rejects with StoreBypass when there is no more room. */
+  grow(bytes: number): Promise<void>
+  /** Tells that so many of the bytes are on the disk now, where its free space shows them. */
+  wrote(bytes: number): void
+  release(): void
+}
+
+/** Promises room before anything is written, so that many transfers together cannot overfill the disk. */
+export class Quota {
+  readonly #options: QuotaOptions
+  #reserved = 0
+  #unwritten = 0
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: QuotaOptions) {
+    this.#options = options
+  }
+
+  /** Bytes that are promised and not yet kept as blobs. */
+  get reserved(): number {
+    return this.#reserved
+  }
+
+  /** Rejects with StoreBypass when there is no room, even after evicting what may go. */
+  async reserve(bytes: number): Promise<Reservation> {
+    let held = 0
+    let unwritten = 0
+    const wrote = (count: number) => {
+      const counted = Math.min(count, unwritten)
+      unwritten -= counted
+      this.#unwritten -= counted
+    }
+    const grow = async (more: number) => {
+      await this.#inTurn(() => this.#take(more))
+      held += more
+      unwritten += more
+    }
+    const release = () => {
+      wrote(unwritten)
+      this.#reserved -= held
+      held = 0
+    }
+    await grow(bytes)
+    return { grow, wrote, release }
+  }
+
+  /** Evicts down to the limits, for those who lower them. */
+  async enforce(): Promise<void> {
+    await this.#inTurn(async () => {
+      const over = await this.#missing(0)
+      if (over > 0) await this.#options.evict(over)
+    })
+  }
+
+  /** One at a time, so that two do not count the same free bytes. */
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => {})
+    await result
+  }
+
+  async #take(bytes: number): Promise<void> {
+    const missing = await this.#missing(bytes)
+    if (missing > 0) {
+      await this.#options.evict(missing)
+      const still = await this.#missing(bytes)
+      if (still > 0)
+        throw new StoreBypass("quota", `The disk store has no room for ${bytes} bytes: ${still} are missing`)
+    }
+    this.#reserved += bytes
+    this.#unwritten += bytes
+  }
+
+  /** Bytes that would have to go for `bytes` to fit. */
+  async #missing(bytes: number): Promise<number> {
+    const { dir, index, limits } = this.#options
+    const { bavail, bsize } = await statfs(dir)
+    const overFree = limits.minFreeBytes + this.#unwritten + bytes - bavail * bsize
+    const overMax = limits.maxSizeBytes === 0 ? 0 : index.total + this.#reserved + bytes - limits.maxSizeBytes
+    return Math.max(overFree, overMax, 0)
+  }
+}
+
+/**
+ * The least recently used blobs that together have at least `bytes`, and a little more so that not every blob has to
+ * make room for itself; never one that is protected. Empty where `bytes` cannot be reached.
+ */
+export function chooseVictims(
+  index: DiskIndex,
+  bytes: number,
+  isProtected: (digest: Digest) => boolean,
+): readonly Digest[] {
+  const candidates = [...index.entries()]
+    .filter(({ digest }) => !isProtected(digest))
+    .sort((one, other) => one.usedAt - other.usedAt)
+  const wanted = bytes + index.total * SURPLUS
+  const victims: Digest[] = []
+  let freed = 0
+  for (const { digest, size } of candidates) {
+    if (freed >= wanted) break
+    victims.push(digest)
+    freed += size
+  }
+  return freed >= bytes ? victims : []
+}
+
+const SURPLUS = 0.02

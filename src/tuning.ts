@@ -1,0 +1,50 @@
+import type { DownloadPolicy } from "./blob/downloads.ts"
+import type { OpenSpool } from "./blob/spool.ts"
+import { type Clock, systemClock } from "./lib/clock.ts"
+
+/** Time, chance, disk, and every number that decides how patient the program is; tests give others. */
+export interface Tuning {
+  readonly clock: Clock
+  /** Between 0 and 1. */
+  readonly random: () => number
+  /** Stands between the program and its disk. */
+  readonly disk: (open: OpenSpool) => OpenSpool
+  readonly downloads: Omit<DownloadPolicy, "random">
+  readonly documents: { readonly attempts: number; readonly baseMs: number; readonly capMs: number }
+  readonly egress: {
+    /** From a request to the first byte of its answer. */
+    readonly firstByteMs: number
+    /** Between two pieces of a body. */
+    readonly progressMs: number
+    readonly perHost: number
+    readonly queueMs: number
+  }
+  /** Memory for blobs that no disk can take. */
+  readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
+  readonly maintenanceMs: number
+}
+
+const MIB = 1024 * 1024
+
+export const PRODUCTION: Tuning = {
+  clock: systemClock,
+  random: Math.random,
+  disk: (open) => open,
+  downloads: {
+    perSource: 6,
+    baseMs: 50,
+    capMs: 5000,
+    patienceMs: 120_000,
+    verifyFirstBytes: 8 * MIB,
+    firstByteMs: 25_000,
+    lingerMs: 5000,
+    concurrency: 256,
+    queueMs: 10_000,
+    failureMs: 1000,
+    distrustMs: 600_000,
+  },
+  documents: { attempts: 4, baseMs: 50, capMs: 5000 },
+  egress: { firstByteMs: 30_000, progressMs: 30_000, perHost: 64, queueMs: 10_000 },
+  windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
+  maintenanceMs: 10 * 60 * 1000,
+}
