@@ -216,7 +216,7 @@ function buildEgress({ upstreams }: RegistryConfig, { clock, egress }: Tuning): 
 
 function buildUpstream({ upstreams }: RegistryConfig, egress: Egress, { metrics, tuning }: Tools): RetryingUpstream {
   const { clock, documents, random } = tuning
-  const tokens = new TokenCache(egress, clock)
+  const tokens = new TokenCache({ egress, clock, metrics })
   const connect = (host: string) => {
     const baseURL = new URL(`${isPlain(upstreams, host) ? "http" : "https"}://${apiHost(host)}`)
     const endpoint = { baseURL, label: upstreams.has(host) ? host : "other" }

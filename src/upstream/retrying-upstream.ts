@@ -12,7 +12,8 @@ const PATIENCE_MS = 10_000
 export function upstreamWaitMs(error: unknown): number | null {
   if (!(error instanceof RegistryError)) return null
   if (error.code !== "UNAVAILABLE" && error.code !== "TOOMANYREQUESTS") return null
-  const asked = (error.retryAfterSeconds ?? 0) * 1000
+  // Where there was no answer, the time is a hint of ours for clients and not what the upstream asked for
+  const asked = error.cause === undefined ? (error.retryAfterSeconds ?? 0) * 1000 : 0
   return asked > PATIENCE_MS ? null : asked
 }
 
