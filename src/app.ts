@@ -225,7 +225,7 @@ function buildUpstream({ upstreams }: RegistryConfig, egress: Egress, { metrics,
     )
   }
   const upstream = new Upstreams({ layouts: new LayoutUpstream(), connect })
-  return new RetryingUpstream(upstream, { ...documents, random, clock, waitMs: upstreamWaitMs })
+  return new RetryingUpstream(upstream, { ...documents, random, clock, waitMs: upstreamWaitMs(documents.patienceMs) })
 }
 
 /** Docker Hub's API is not where its name says. */

@@ -10,7 +10,12 @@ export interface Tuning {
   /** Stands between the program and its disk. */
   readonly disk: (open: OpenSpool) => OpenSpool
   readonly downloads: Omit<DownloadPolicy, "random">
-  readonly documents: { readonly attempts: number; readonly baseMs: number; readonly capMs: number }
+  readonly documents: {
+    readonly attempts: number
+    readonly baseMs: number
+    readonly capMs: number
+    readonly patienceMs: number
+  }
   readonly egress: {
     /** From a request to the first byte of its answer. */
     readonly firstByteMs: number
@@ -43,7 +48,7 @@ export const PRODUCTION: Tuning = {
     failureMs: 1000,
     distrustMs: 600_000,
   },
-  documents: { attempts: 4, baseMs: 50, capMs: 5000 },
+  documents: { attempts: 4, baseMs: 50, capMs: 5000, patienceMs: 10_000 },
   egress: { firstByteMs: 30_000, progressMs: 30_000, perHost: 64, queueMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   maintenanceMs: 10 * 60 * 1000,

@@ -94,7 +94,7 @@ export class Attempts {
   }
 
   #waitMs(failures: number, error: unknown): number {
-    const asked = error instanceof RegistryError ? (error.retryAfterSeconds ?? 0) * 1000 : 0
+    const asked = error instanceof RegistryError ? error.askedMs : 0
     return Math.max(Math.min(asked, this.#policy.patienceMs), backoffMs(failures, this.#policy))
   }
 

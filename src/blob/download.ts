@@ -1,18 +1,21 @@
 import { abortable } from "../lib/single-flight.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, digestAlgorithm, type Hasher } from "../oci/digest.ts"
-import { errorText } from "../telemetry/log.ts"
 import type { Attempts } from "./attempts.ts"
 import { type BlobSource, type FileBlob, openAt } from "./blob.ts"
 import { IntegrityError } from "./integrity-error.ts"
+import { type Reader, Readers } from "./readers.ts"
 import type { OpenSpool, Spool } from "./spool.ts"
+import { OverlongError, SpoolError } from "./transfer-error.ts"
 
 export interface DownloadOptions {
   readonly descriptor: Descriptor
   readonly attempts: Attempts
   readonly openSpool: OpenSpool
-  /** Bytes leave only after the whole blob is verified, not just the last one of each response. */
-  readonly verifyFirst: boolean
+  /** The blob is small: its bytes leave only after all of it is verified, not just the last one of each response. */
+  readonly isSmall: boolean
+  /** All sources have been wrong before: the same, where the spool can hold it all. */
+  readonly isDistrusted: boolean
   readonly events: DownloadEvents
 }
 
@@ -25,16 +28,11 @@ export interface DownloadEvents {
   notKept(error: unknown): void
 }
 
-/** Somebody who reads a download, or waits for it. */
-export interface Reader {
-  /** The offset of the next byte that is needed. */
-  position: number
-}
-
 type State = { readonly kind: "running" | "verified" } | { readonly kind: "failed"; readonly error: unknown }
 
 /** Fewer bytes than this per attempt are no progress, so that a trickle cannot go on for ever. */
 const PROGRESS_BYTES = 64 * 1024
+const PIECE_BYTES = 128 * 1024
 
 /**
  * The one transfer of a blob: sources on one side, a spool in the middle, any number of readers on the other. Sources
@@ -52,8 +50,11 @@ export class Download {
   #spool: Spool | null = null
   #hasher: Hasher
   #have = 0
-  readonly #readers = new Set<Reader>()
+  readonly #readers = new Readers()
   #exposed = false
+  #restarts = 0
+  /** Nothing more is written or kept. */
+  #isOver = false
   /** After a mismatch of several sources together: each is read alone, so that the wrong one is found. */
   #unmixed = false
 
@@ -95,6 +96,7 @@ export class Download {
     } catch (error) {
       this.fail(error)
     }
+    this.#isOver = true
     await this.#closeIfUnused()
   }
 
@@ -140,8 +142,7 @@ export class Download {
 
   /** Every join needs one leave: a transfer that nobody reads may be stopped, and its spool is closed at the end. */
   join(position: number): Reader {
-    const reader = { position }
-    this.#readers.add(reader)
+    const reader = this.#readers.add(position)
     this.#advance()
     return reader
   }
@@ -157,30 +158,50 @@ export class Download {
    * when the transfer has failed, and with SpoolGone when the reader was too slow for a spool that cannot hold all.
    */
   async read(reader: Reader, end: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    while (this.#limit(end) <= reader.position) await abortable(this.#changed.promise, signal)
+    while (this.#limit(end) <= reader.position) {
+      if (this.#have >= end && reader.position === end - 1) return await this.#lastByte(reader, end, signal)
+      await abortable(this.#changed.promise, signal)
+    }
     this.#exposed = true
-    if (this.#spool === null) throw new Error("Cannot read a download before it runs")
-    const bytes = await this.#spool.read(reader.position, Math.min(length, this.#limit(end) - reader.position))
+    const bytes = await this.#readSpool(reader.position, Math.min(length, this.#limit(end) - reader.position))
     reader.position += bytes.byteLength
     this.#advance()
     return bytes
   }
 
+  /** Holds the byte that may not leave yet, so that a spool which cannot hold all need not wait with it. */
+  async #lastByte(reader: Reader, end: number, signal: AbortSignal): Promise<Uint8Array> {
+    const restarts = this.#restarts
+    const byte = await this.#readSpool(end - 1, 1)
+    reader.position = Number.POSITIVE_INFINITY
+    this.#advance()
+    while (this.isRunning && restarts === this.#restarts) await abortable(this.#changed.promise, signal)
+    if (this.#state.kind === "failed") throw this.#state.error
+    reader.position = restarts === this.#restarts ? end : end - 1
+    if (reader.position === end) return byte
+    return await this.read(reader, end, 1, signal)
+  }
+
+  async #readSpool(offset: number, length: number): Promise<Uint8Array> {
+    if (this.#spool === null) throw new Error("Cannot read a download before it runs")
+    return await this.#spool.read(offset, length)
+  }
+
   #advance(): void {
-    if (this.#readers.size === 0) return
-    const positions = [...this.#readers].map(({ position }) => position)
-    this.#spool?.advance(Math.min(...positions), Math.max(...positions))
+    if (this.#readers.size > 0) this.#spool?.advance(this.#readers.slowest, this.#readers.fastest)
   }
 
   /** The offset up to which a response that ends at `end` may be sent. */
   #limit(end: number): number {
     if (this.#state.kind === "failed") throw this.#state.error
     if (this.#state.kind === "verified") return end
-    return this.#options.verifyFirst ? 0 : Math.min(this.#have, end - 1)
+    const { isDistrusted, isSmall } = this.#options
+    return isSmall || (isDistrusted && !this.isWindow) ? 0 : Math.min(this.#have, end - 1)
   }
 
   async #fill(signal: AbortSignal): Promise<void> {
     this.#spool = await this.#options.openSpool(this.descriptor.size)
+    this.#advance()
     do {
       while (this.#have < this.descriptor.size) await this.#attempt(this.#spool, signal)
     } while (!(await this.#verify(this.#spool)))
@@ -212,12 +233,20 @@ export class Download {
     for await (const chunk of stream) {
       this.#contributors.add(source)
       if (this.#have + chunk.byteLength > size) throw new OverlongError(`it sent more than the ${size} bytes announced`)
-      await spool.write(chunk).catch((cause) => Promise.reject(new SpoolError(cause)))
-      this.#hasher.update(chunk)
-      this.#have += chunk.byteLength
-      this.#wake()
+      await this.#take(chunk, spool)
     }
     if (this.#have < size) throw new Error(`the transfer ended after ${this.#have} of ${size} bytes`)
+  }
+
+  /** In pieces that a window is sure to have room for once its readers have caught up with the piece before. */
+  async #take(chunk: Uint8Array, spool: Spool): Promise<void> {
+    for (let offset = 0; offset < chunk.byteLength; offset += PIECE_BYTES) {
+      const piece = chunk.subarray(offset, offset + PIECE_BYTES)
+      await spool.write(piece).catch((cause) => Promise.reject(new SpoolError(cause)))
+      this.#hasher.update(piece)
+      this.#have += piece.byteLength
+      this.#wake()
+    }
   }
 
   async #verify(spool: Spool): Promise<boolean> {
@@ -249,6 +278,8 @@ export class Download {
     if (this.#have === 0) return
     this.#hasher = createHasher(digestAlgorithm(this.descriptor.digest))
     this.#have = 0
+    this.#restarts += 1
+    this.#wake()
     await spool.reset()
   }
 
@@ -264,19 +295,6 @@ export class Download {
   }
 
   async #closeIfUnused(): Promise<void> {
-    if (this.#readers.size === 0 && !this.isRunning) await this.#spool?.close()
-  }
-}
-
-class OverlongError extends Error {
-  override readonly name = "OverlongError"
-}
-
-/** The disk's fault, not the source's: asking another source would not help. */
-class SpoolError extends Error {
-  override readonly name = "SpoolError"
-
-  constructor(cause: unknown) {
-    super(errorText(cause), { cause })
+    if (this.#readers.size === 0 && this.#isOver) await this.#spool?.close()
   }
 }

@@ -9,8 +9,9 @@ import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { type AttemptPolicy, Attempts } from "./attempts.ts"
 import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
-import { Download, type DownloadEvents, type Reader } from "./download.ts"
-import { readDownload } from "./reader.ts"
+import { Download, type DownloadEvents } from "./download.ts"
+import { readDownload } from "./read-download.ts"
+import type { Reader } from "./readers.ts"
 import type { OpenSpool } from "./spool.ts"
 
 export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
@@ -159,7 +160,8 @@ export class Downloads {
       descriptor,
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),
       openSpool,
-      verifyFirst: descriptor.size <= policy.verifyFirstBytes || trusted.length === 0,
+      isSmall: descriptor.size <= policy.verifyFirstBytes,
+      isDistrusted: trusted.length === 0,
       events: this.#events(descriptor),
     })
     this.#all.add(download)

@@ -17,6 +17,8 @@ class FallbackSpool implements Spool {
   readonly #openSecond: (written: number) => Promise<Spool>
   #second: Spool | null = null
   #inFirst = 0
+  #slowest = 0
+  #fastest = 0
 
   constructor(first: Spool, openSecond: (written: number) => Promise<Spool>) {
     this.#first = first
@@ -28,16 +30,14 @@ class FallbackSpool implements Spool {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#second === null) {
-      try {
-        await this.#first.write(bytes)
-        this.#inFirst += bytes.byteLength
-        return
-      } catch {
-        this.#second = await this.#openSecond(this.#inFirst) // the first has told why
-      }
+    if (this.#second !== null) return await this.#second.write(bytes)
+    try {
+      await this.#first.write(bytes)
+      this.#inFirst += bytes.byteLength
+    } catch {
+      const second = await this.#goOn() // the first has told why
+      await second.write(bytes)
     }
-    await this.#second.write(bytes)
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -46,15 +46,20 @@ class FallbackSpool implements Spool {
   }
 
   advance(slowest: number, fastest: number): void {
+    this.#slowest = slowest
+    this.#fastest = fastest
     this.#first.advance(slowest, fastest)
     this.#second?.advance(Math.max(0, slowest - this.#inFirst), Math.max(0, fastest - this.#inFirst))
   }
 
   async reset(): Promise<void> {
-    if (this.#second === null) await this.#first.reset().catch(async () => await this.#leaveFirst())
-    else await this.#leaveFirst()
-    await this.#second?.reset()
+    const isInFirst = this.#second === null
+    await this.#second?.close()
+    this.#second = null
     this.#inFirst = 0
+    // A disk that has failed once is not asked again for this content
+    if (isInFirst) await this.#first.reset().catch(async () => void (await this.#goOn()))
+    else await this.#goOn()
   }
 
   async keep(descriptor: Descriptor): Promise<FileBlob | null> {
@@ -66,8 +71,9 @@ class FallbackSpool implements Spool {
     await this.#second?.close()
   }
 
-  async #leaveFirst(): Promise<void> {
-    await this.#second?.close()
-    this.#second = await this.#openSecond(0)
+  async #goOn(): Promise<Spool> {
+    this.#second = await this.#openSecond(this.#inFirst)
+    this.advance(this.#slowest, this.#fastest)
+    return this.#second
   }
 }

@@ -26,6 +26,8 @@ export class WindowSpool implements Spool {
   readonly #pieces: Piece[] = []
   #base = 0
   #written = 0
+  /** What readers know of: a piece that is half written is not there for them. */
+  #visible = 0
   #slowest = 0
   #fastest = 0
   #moved = Promise.withResolvers<void>()
@@ -36,6 +38,7 @@ export class WindowSpool implements Spool {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    this.#visible = this.#written
     for (let offset = 0; offset < bytes.byteLength; ) {
       const room = await this.#room()
       const piece = bytes.subarray(offset, offset + room)
@@ -82,7 +85,7 @@ export class WindowSpool implements Spool {
       this.#release(this.#slowest)
       const room = this.#options.capacity - (this.#written - this.#base)
       if (room > 0) return room
-      if (!(await this.#waited()) && this.#fastest === this.#written) this.#release(this.#base + this.#firstLength())
+      if (!(await this.#waited()) && this.#fastest >= this.#visible) this.#release(this.#base + this.#firstLength())
     }
   }
 

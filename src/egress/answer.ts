@@ -10,15 +10,15 @@ export function refusedAnswer(what: string, host: string, status: number, header
       detail: "upstream_auth",
     })
   }
-  if (status === 429) {
-    const retryAfterSeconds = parseRetryAfter(headers.get("retry-after")) ?? 10
-    return new RegistryError("TOOMANYREQUESTS", `${text}; its limit of requests is reached`, { retryAfterSeconds })
-  }
-  if (status >= 500 || status === 408 || status === 425) {
-    const retryAfterSeconds = parseRetryAfter(headers.get("retry-after")) ?? 2
-    return new RegistryError("UNAVAILABLE", `${text}; try again`, { retryAfterSeconds })
-  }
-  return new RegistryError("UNKNOWN", `${text}, which is not understood; is it a registry?`, { status: 502 })
+  const asked = parseRetryAfter(headers.get("retry-after"))
+  const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000 }
+  if (status === 429) return new RegistryError("TOOMANYREQUESTS", `${text}; its limit of requests is reached`, wait)
+  if (status >= 500 || status === 408 || status === 425)
+    return new RegistryError("UNAVAILABLE", `${text}; try again`, wait)
+  const isOdd = status < 400 || status === 416
+  return new RegistryError(isOdd ? "UNAVAILABLE" : "UNKNOWN", `${text}, which is not understood; is it a registry?`, {
+    status: 502,
+  })
 }
 
 /** Seconds to wait, from either form of Retry-After (RFC 9110, 10.2.3). Null: absent or not understood. */

@@ -22,7 +22,10 @@ export interface RegistryErrorOptions extends ErrorOptions {
   readonly status?: number
   /** A word from a closed list for machines, e.g. "upstream_auth". */
   readonly detail?: string
+  /** When the client may come back. */
   readonly retryAfterSeconds?: number
+  /** How long an upstream has asked to be left alone. */
+  readonly askedMs?: number
 }
 
 /** A failure that the client must see; its message is shown to users and holds no secret. Every other error is a bare 500. */
@@ -32,6 +35,7 @@ export class RegistryError extends Error {
   readonly status: number
   readonly detail: string | null
   readonly retryAfterSeconds: number | null
+  readonly askedMs: number
 
   constructor(code: ErrorCode, message: string, options: RegistryErrorOptions = {}) {
     super(message, options)
@@ -39,5 +43,6 @@ export class RegistryError extends Error {
     this.status = options.status ?? STATUS[code]
     this.detail = options.detail ?? null
     this.retryAfterSeconds = options.retryAfterSeconds ?? null
+    this.askedMs = options.askedMs ?? 0
   }
 }

@@ -5,17 +5,16 @@ import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import type { StoredReference, Upstream } from "./upstream.ts"
 
-/** How long a request waits for an upstream that says how long. */
-const PATIENCE_MS = 10_000
+/** A document that is none may be a login page or a proxy's excuse, which pass as well. */
+const PASSING: ReadonlySet<string> = new Set(["UNAVAILABLE", "TOOMANYREQUESTS", "MANIFEST_INVALID"])
 
-/** Milliseconds to wait before asking an upstream again; null where its answer is final. */
-export function upstreamWaitMs(error: unknown): number | null {
-  if (!(error instanceof RegistryError)) return null
-  if (error.code !== "UNAVAILABLE" && error.code !== "TOOMANYREQUESTS") return null
-  // Where there was no answer, the time is a hint of ours for clients and not what the upstream asked for
-  const asked = error.cause === undefined ? (error.retryAfterSeconds ?? 0) * 1000 : 0
-  return asked > PATIENCE_MS ? null : asked
-}
+/** Milliseconds to wait before asking an upstream again; null where its answer is final, or it asks for too much. */
+export const upstreamWaitMs =
+  (patienceMs: number) =>
+  (error: unknown): number | null => {
+    if (!(error instanceof RegistryError) || !PASSING.has(error.code) || error.askedMs > patienceMs) return null
+    return error.askedMs
+  }
 
 /** Asks again for documents when the upstream fails for a reason that passes. Blobs have a transfer of their own. */
 export class RetryingUpstream implements Upstream {

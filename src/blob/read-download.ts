@@ -1,5 +1,6 @@
 import type { ByteRange } from "../lib/range.ts"
-import type { Download, Reader } from "./download.ts"
+import type { Download } from "./download.ts"
+import type { Reader } from "./readers.ts"
 import { SpoolGone } from "./spool.ts"
 
 export interface ReadOptions {
