@@ -3,6 +3,7 @@ import type { UrlLayerRequest } from "../../src/layer/layer.ts"
 import { UrlLayerSource } from "../../src/layer/url.ts"
 import { parseDiffID, parseDigest } from "../../src/oci/digest.ts"
 import { watchedEgress } from "../helpers/egress.ts"
+import { until } from "../helpers/fake-clock.ts"
 import { type Content, layer, OCI_LAYER, type TestLayer } from "../helpers/images.ts"
 import { AMD64, fromSource, never, onlyLayer } from "../helpers/layers.ts"
 import { contentResponse } from "../helpers/upstream-server.ts"
@@ -66,7 +67,7 @@ describe("UrlLayerSource", () => {
     "what is not given of a %s layer is found out by fetching it once",
     async (form) => {
       const one = await layer({ a: "a".repeat(3000) }, form)
-      const { only, sent } = await start()
+      const { only, sent, workshop } = await start()
       const request = wanted(serve(one), one)
       const found = await Promise.all([1, 2, 3].map(() => only(request)))
       const whole = sent.filter(({ headers }) => headers?.["range"] === undefined)
@@ -80,6 +81,8 @@ describe("UrlLayerSource", () => {
         })
       }
       expect(whole).toHaveLength(1)
+      const descriptor = { mediaType: one.mediaType, digest: request.digest, size: one.size }
+      await until(async () => (await workshop.kept(descriptor)) !== null)
     },
   )
 
