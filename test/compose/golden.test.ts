@@ -2,13 +2,6 @@ import { describe, expect, test } from "bun:test"
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Composer, type Composition } from "../../src/facade/composer.ts"
-import type { LayerSources } from "../../src/facade/contribute.ts"
-import { DirLayerSource } from "../../src/layer/dir.ts"
-import { DirectLayerSource } from "../../src/layer/direct.ts"
-import { FileLayerSource } from "../../src/layer/file.ts"
-import { FilesLayerSource } from "../../src/layer/files.ts"
-import { ImageLayerSource } from "../../src/layer/image.ts"
-import { UrlLayerSource } from "../../src/layer/url.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import {
@@ -26,8 +19,8 @@ import {
 import { parsePlatform } from "../../src/oci/platform.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
+import { layerSources } from "../helpers/layer-sources.ts"
 import { memoryImages } from "../helpers/memory-images.ts"
-import { createWorkshop } from "../helpers/workshop.ts"
 
 /**
  * Every file holds images, a spec, and the exact documents that they are composed to. What changes here changes the
@@ -88,19 +81,8 @@ async function compose(fixture: JsonObject, now?: Date): Promise<Composition> {
       }),
     )
   }
-  const workshop = await createWorkshop()
-  const egress = async () => {
-    throw new Error("These tests reach nothing")
-  }
   const clock = now === undefined ? systemClock : { ...systemClock, now: () => now.getTime() }
-  const layers: LayerSources = {
-    file: new FileLayerSource(workshop),
-    dir: new DirLayerSource(workshop, clock),
-    files: new FilesLayerSource(workshop),
-    image: new ImageLayerSource(reader),
-    url: new UrlLayerSource({ egress, ...workshop }),
-    direct: new DirectLayerSource(),
-  }
+  const layers = await layerSources(reader, clock)
   const staticLayers = parseSpec({ baseRef: "scratch", layers: plain(getMember(fixture, "static")) }, null).layers
   const defaultPlatform = parsePlatform("linux/amd64")
   const composer = new Composer({ reader, layers, staticLayers, defaultPlatform, log: silentLogger })
