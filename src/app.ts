@@ -7,8 +7,7 @@ import { Downloads } from "./blob/downloads.ts"
 import { withFallback } from "./blob/fallback-spool.ts"
 import type { OpenSpool } from "./blob/spool.ts"
 import { WindowSpool } from "./blob/window-spool.ts"
-import type { Config, RegistryConfig } from "./config/load.ts"
-import type { StaticLayerSection } from "./config/schema.ts"
+import type { Config, RegistryConfig, StaticLayerConfig } from "./config/load.ts"
 import type { Egress } from "./egress/egress.ts"
 import { createEgress } from "./egress/fetch-egress.ts"
 import { limitedEgress } from "./egress/limited-egress.ts"
@@ -221,7 +220,7 @@ function buildEgress({ upstreams }: RegistryConfig, { clock, egress }: Tuning): 
 
 function buildUpstream({ upstreams }: RegistryConfig, egress: Egress, { metrics, tuning }: Tools): RetryingUpstream {
   const { clock, documents, random } = tuning
-  const tokens = new TokenCache(egress, clock)
+  const tokens = new TokenCache({ egress, clock, metrics })
   const connect = (host: string) => {
     const baseURL = new URL(`${isPlain(upstreams, host) ? "http" : "https"}://${apiHost(host)}`)
     const endpoint = { baseURL, label: upstreams.has(host) ? host : "other" }
@@ -250,12 +249,12 @@ const keychain =
     return { username: upstream.username, password: password.replace(/\r?\n$/, "") }
   }
 
-function staticRequest({ type, ref }: StaticLayerSection): LayerRequest {
-  if (type === "file") return { kind: "file", path: ref, text: ref }
-  if (type === "dir") return { kind: "dir", path: ref, dest: "/", text: ref }
+function staticRequest({ type, ref, text }: StaticLayerConfig): LayerRequest {
+  if (type === "file") return { kind: "file", path: ref, text }
+  if (type === "dir") return { kind: "dir", path: ref, dest: "/", text }
   const reference = parseReference(ref)
   if (reference.kind === "scratch") throw new Error("Cannot add the empty image as a static layer")
-  return { kind: "image", reference, text: ref }
+  return { kind: "image", reference, text }
 }
 
 function splitAddress(address: string): { readonly hostname: string; readonly port: number } {

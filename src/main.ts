@@ -1,6 +1,7 @@
 import { findCommand } from "./cli/commands.ts"
 import { readGlobalFlags } from "./cli/global-flags.ts"
 import { UsageError } from "./cli/io.ts"
+import { createOutput } from "./cli/output.ts"
 import { createLogger, errorText, LEVELS, type Level } from "./telemetry/log.ts"
 import { VERSION } from "./version.ts"
 
@@ -26,17 +27,20 @@ process.on("unhandledRejection", (error) =>
 )
 process.on("uncaughtException", (error) => log.error("uncaught exception", { error, stack: error.stack }))
 
-try {
-  const [name, ...args] = rest
-  process.exit(
-    await findCommand(name)(args, {
-      out: (text) => void process.stdout.write(text),
-      err: (text) => void process.stderr.write(text),
-      log,
-      shutdown: { gentle: gentle.signal, forced: forced.signal },
-    }),
-  )
-} catch (error) {
-  process.stderr.write(`registry-facade: ${errorText(error)}\n`)
-  process.exit(error instanceof UsageError ? 2 : 1)
+const stdout = createOutput(process.stdout)
+const stderr = createOutput(process.stderr)
+
+/** The exit code of the command that the arguments name. */
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  try {
+    const shutdown = { gentle: gentle.signal, forced: forced.signal }
+    return await findCommand(name)(args, { out: stdout.write, err: stderr.write, log, shutdown })
+  } catch (error) {
+    stderr.write(`registry-facade: ${errorText(error)}\n`)
+    return error instanceof UsageError ? 2 : 1
+  }
 }
+
+const code = await main(rest)
+await Promise.all([stdout.flushed(), stderr.flushed()])
+process.exit(code)

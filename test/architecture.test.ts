@@ -43,6 +43,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "prom-client": ["telemetry"],
   "jsonc-parser": ["oci", "lib"],
   "@sinclair/typebox": ["config", "spec", "lib"],
+  "@bufbuild/protobuf": ["spec/encoded"],
   "lru-cache": ["blob", "egress", "upstream", "layer", "facade"],
   "bun:ffi": ["lib"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],

@@ -1,9 +1,8 @@
-import { findClosest } from "../lib/closest.ts"
 import { COMMIT, VERSION } from "../version.ts"
 import { compose } from "./compose.ts"
 import { config } from "./config.ts"
 import { createSpec } from "./create-spec.ts"
-import { type Command, UsageError } from "./io.ts"
+import { type Command, unknownCommand } from "./io.ts"
 import { run } from "./run.ts"
 import { store } from "./store.ts"
 
@@ -21,6 +20,7 @@ Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
   debug create-spec [--base-ref R]   print an ImageSpec to begin with
       [--ide-ref R] [--supervisor-ref R]
       [--layer image=REF|file=PATH|dir=PATH[:DEST]|url=URL@DIGEST]
+      [--base64]                     print it as protobuf in base64
   version, help
 
 Logs are JSON lines; --json-log=false makes them text, --verbose shows more.
@@ -28,7 +28,7 @@ Logs are JSON lines; --json-log=false makes them text, --verbose shows more.
 
 const debug: Command = async ([verb, ...args], io) => {
   if (verb === "create-spec") return await createSpec(args, io)
-  throw new UsageError(verb === undefined ? "missing command: debug create-spec" : `unknown command: debug ${verb}`)
+  throw unknownCommand(verb, ["create-spec"], "debug ")
 }
 
 const help: Command = async (_args, { out }) => {
@@ -45,11 +45,7 @@ const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, stor
 
 /** Throws UsageError for a name that is none. */
 export function findCommand(name: string | undefined): Command {
-  if (name === undefined) throw new UsageError('missing command, see "registry-facade help"')
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (command !== undefined) return command
-  const closest = findClosest(name, Object.keys(COMMANDS))
-  throw new UsageError(
-    `unknown command ${JSON.stringify(name)}${closest === null ? "" : `, did you mean "${closest}"?`}`,
-  )
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command === undefined) throw unknownCommand(name, Object.keys(COMMANDS))
+  return command
 }

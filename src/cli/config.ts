@@ -2,15 +2,13 @@ import { loadConfig } from "../config/load.ts"
 import { configSchema } from "../config/schema.ts"
 import { parseSpecs } from "../spec/fixed.ts"
 import { readArguments } from "./args.ts"
-import { type Command, UsageError } from "./io.ts"
+import { type Command, unknownCommand } from "./io.ts"
 
 /** `config check <config.json>` and `config schema`. */
 export const config: Command = async ([verb, ...args], io) => {
   if (verb === "check") return await check(args, io)
   if (verb === "schema") return await schema(args, io)
-  throw new UsageError(
-    verb === undefined ? "missing command: config check or config schema" : `unknown command: config ${verb}`,
-  )
+  throw unknownCommand(verb, ["check", "schema"], "config ")
 }
 
 const check: Command = async (args, { out }) => {

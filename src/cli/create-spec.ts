@@ -1,3 +1,4 @@
+import { specToBase64 } from "../spec/encoded.ts"
 import { imageSpecSchema } from "../spec/schema.ts"
 import { readArguments } from "./args.ts"
 import { type Command, UsageError } from "./io.ts"
@@ -13,14 +14,15 @@ const OPTIONS = {
 /** Prints an ImageSpec to begin with. */
 export const createSpec: Command = async (args, { out }) => {
   const { values } = readArguments(args, OPTIONS, [])
-  if (values.base64) throw new UsageError("--base64 is not available yet")
-  const spec = {
+  const layers = values.layer.map(readLayer)
+  if (values.base64 && layers.length > 0) throw new UsageError("--base64 has no place for --layer")
+  const references = {
     baseRef: values["base-ref"],
-    ideRef: values["ide-ref"] || undefined,
-    supervisorRef: values["supervisor-ref"] || undefined,
-    layers: values.layer.length === 0 ? undefined : values.layer.map(readLayer),
+    ...(values["ide-ref"] === "" ? {} : { ideRef: values["ide-ref"] }),
+    ...(values["supervisor-ref"] === "" ? {} : { supervisorRef: values["supervisor-ref"] }),
   }
-  out(`${JSON.stringify(spec, null, 2)}\n`)
+  const spec = layers.length === 0 ? references : { ...references, layers }
+  out(values.base64 ? `${specToBase64(references)}\n` : `${JSON.stringify(spec, null, 2)}\n`)
   return 0
 }
 

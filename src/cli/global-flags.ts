@@ -19,5 +19,6 @@ export function readGlobalFlags(args: readonly string[]): GlobalFlags {
     else isVerbose = isOn
     return false
   })
-  return { isJson, isVerbose, rest: rest[0] === "--help" || rest[0] === "-h" ? ["help"] : rest }
+  const wantsHelp = rest.includes("--help") || rest.includes("-h")
+  return { isJson, isVerbose, rest: wantsHelp ? ["help"] : rest }
 }

@@ -1,3 +1,4 @@
+import { findClosest } from "../lib/closest.ts"
 import type { Logger } from "../telemetry/log.ts"
 
 /** What a command may use of the process that it runs in. */
@@ -22,4 +23,13 @@ export type Command = (args: readonly string[], io: CommandIO) => Promise<number
 /** Wrong usage, answered with the message and exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError"
+}
+
+/** For a command that is none, or that is missing; `parent` is the command that it stands under. */
+export function unknownCommand(name: string | undefined, known: readonly string[], parent = ""): UsageError {
+  const full = known.map((one) => `${parent}${one}`)
+  if (name === undefined) return new UsageError(`missing command: ${full.join(" or ")}; see "registry-facade help"`)
+  const closest = findClosest(name, known)
+  const hint = closest === null ? `known are ${full.join(", ")}` : `did you mean "${parent}${closest}"?`
+  return new UsageError(`unknown command ${JSON.stringify(parent + name)}, ${hint}`)
 }

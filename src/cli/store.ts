@@ -3,7 +3,7 @@ import { loadConfig } from "../config/load.ts"
 import { createMetrics } from "../telemetry/metrics.ts"
 import { PRODUCTION } from "../tuning.ts"
 import { readArguments } from "./args.ts"
-import { type Command, type CommandIO, UsageError } from "./io.ts"
+import { type Command, type CommandIO, unknownCommand } from "./io.ts"
 
 type Store = ReturnType<typeof openStore>
 
@@ -32,10 +32,7 @@ const VERBS: Readonly<Record<string, (store: Store, io: CommandIO) => Promise<nu
 /** `store stats|gc|verify <config.json>`: looks after a disk store, also while a process serves from it. */
 export const store: Command = async ([verb, ...args], io) => {
   const work = Object.hasOwn(VERBS, verb ?? "") ? VERBS[verb ?? ""] : undefined
-  if (work === undefined)
-    throw new UsageError(
-      `expected store stats, store gc or store verify${verb === undefined ? "" : `, got store ${verb}`}`,
-    )
+  if (work === undefined) throw unknownCommand(verb, Object.keys(VERBS), "store ")
   const { positionals } = readArguments(args, {}, ["config.json"])
   const { file, registry } = await loadConfig(positionals[0] ?? "")
   if (registry === null || registry.store === null) throw new Error(`${file} configures no "registry.store"`)

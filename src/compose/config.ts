@@ -19,6 +19,7 @@ export function composeConfig(base: ImageConfig, layers: readonly Layer[], edit:
   const settings = asObject(getMember(base.json, "config")) ?? EMPTY
   const edited = editSettings(settings, edit)
   const isChanged = edited !== settings
+  if (!isChanged && layers.length === 0) return base.json
   let json = isChanged ? withMember(base.json, "config", edited) : base.json
   json = withMember(json, "rootfs", appendDiffIDs(asObject(getMember(json, "rootfs")) ?? EMPTY, layers))
   return withMember(json, "history", appendHistory(base, layers, isChanged))

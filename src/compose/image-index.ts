@@ -39,5 +39,10 @@ function entryJson({ json, platform, manifest }: ComposedEntry): JsonObject {
     annotations === null
       ? pointed
       : withMember(pointed, "annotations", withoutMembers(annotations, ...BASE_ANNOTATIONS))
-  return getMember(cleaned, "platform") === null ? withMember(cleaned, "platform", toJson(platform)) : cleaned
+  return tellsPlatform(cleaned) ? cleaned : withMember(cleaned, "platform", toJson(platform))
+}
+
+function tellsPlatform(entry: JsonObject): boolean {
+  const platform = asObject(getMember(entry, "platform"))
+  return ["os", "architecture"].every((key) => asString(getMember(platform, key)) !== null)
 }

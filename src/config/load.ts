@@ -25,11 +25,19 @@ export interface RegistryConfig {
   readonly store: string | null
   readonly storeMaxSizeBytes: number
   readonly storeMinFreeBytes: number
-  readonly staticLayers: readonly StaticLayerSection[]
+  readonly staticLayers: readonly StaticLayerConfig[]
   readonly fixedSpecs: string | null
   readonly tagTtlMs: number
   readonly defaultPlatform: Platform
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>
+}
+
+export interface StaticLayerConfig {
+  readonly type: StaticLayerSection["type"]
+  /** An image reference, or an absolute path. */
+  readonly ref: string
+  /** As it is written: nodes with the same configuration in different places make the same images. */
+  readonly text: string
 }
 
 export interface UpstreamConfig {
@@ -90,7 +98,11 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     store: path(section.store),
     storeMaxSizeBytes: section.storeMaxSizeBytes ?? 0,
     storeMinFreeBytes: section.storeMinFreeBytes ?? 1_073_741_824,
-    staticLayers: layers.map(({ type, ref }) => ({ type, ref: type === "image" ? ref : resolve(dir, ref) })),
+    staticLayers: layers.map(({ type, ref }) => ({
+      type,
+      ref: type === "image" ? absoluteImage(dir, ref) : resolve(dir, ref),
+      text: ref,
+    })),
     fixedSpecs: path(section.fixedSpecFN),
     tagTtlMs: parseDuration(section.tagTTL ?? "60s"),
     defaultPlatform: section.defaultPlatform === undefined ? hostPlatform() : parsePlatform(section.defaultPlatform),
@@ -102,6 +114,10 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     ),
   }
 }
+
+/** A tag or a digest at the end of a layout's path is not touched by resolving it. */
+const absoluteImage = (dir: string, ref: string): string =>
+  ref.startsWith("oci:") ? `oci:${resolve(dir, ref.slice("oci:".length))}` : ref
 
 function toUpstream(dir: string, upstream: UpstreamSection): UpstreamConfig {
   const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))

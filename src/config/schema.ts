@@ -10,14 +10,10 @@ const bytes = (value: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: value, description }))
 const port = (value: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, default: value, description }))
+const DURATION = "^(0|((\\d+(\\.\\d*)?|\\.\\d+)(ns|us|µs|μs|ms|s|m|h))+)$"
 const duration = (value: string, description: string) =>
   Type.Optional(
-    Type.String({
-      pattern: "^(0|((\\d+(\\.\\d*)?|\\.\\d+)(ns|us|µs|μs|ms|s|m|h))+)$",
-      expected: 'a duration like "90s" or "1m30s"',
-      default: value,
-      description,
-    }),
+    Type.String({ pattern: DURATION, expected: 'a duration like "90s" or "1m30s"', default: value, description }),
   )
 const address = (description: string) =>
   Type.Optional(
@@ -164,7 +160,10 @@ const blobserve = closed({
   port: port(32_224, "Port of the file server; 0 takes a free one."),
   timeout: Type.Optional(
     Type.Union(
-      [Type.String({ expected: 'a duration like "5s"' }), Type.Integer({ minimum: 0, expected: "nanoseconds" })],
+      [
+        Type.String({ pattern: DURATION, expected: 'a duration like "5s"' }),
+        Type.Integer({ minimum: 0, expected: "nanoseconds" }),
+      ],
       { default: "5s" },
     ),
   ),

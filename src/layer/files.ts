@@ -40,16 +40,11 @@ export class FilesLayerSource implements LayerSource<FilesRequest> {
 /** Directories are left out: whoever unpacks makes the missing ones, and keeps those that the image has as they are. */
 function filesToItems(files: ReadonlyMap<string, string>): readonly TarItem[] {
   const encoder = new TextEncoder()
-  const sorted = [...files].toSorted(([one], [other]) => (one < other ? -1 : 1))
-  return sorted.map(([path, text]) => {
+  const items = [...files].map(([path, text]): TarItem => {
     const content = encoder.encode(text)
-    const entry = {
-      type: "file",
-      path: path.replace(/^\/+/, ""),
-      mode: 0o644,
-      size: content.byteLength,
-      target: "",
-    } as const
+    const relative = path.replace(/^\/+/, "")
+    const entry = { type: "file", path: relative, mode: 0o644, size: content.byteLength, target: "" } as const
     return { entry, open: () => [content] }
   })
+  return items.toSorted((one, other) => (one.entry.path < other.entry.path ? -1 : 1))
 }

@@ -5,7 +5,7 @@ import { isForeignLayer } from "../oci/media-type.ts"
 import { formatPlatform, type Platform } from "../oci/platform.ts"
 import { formatLocation } from "../oci/reference.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
-import { findVariant, readImage, type Variant } from "../upstream/variants.ts"
+import { findVariant, readStored, type Variant } from "../upstream/variants.ts"
 import { layerFault } from "./import-layer.ts"
 import type { Contribution, EnvEdit, Layer, LayerRequest, LayerSource } from "./layer.ts"
 
@@ -33,7 +33,7 @@ export class ImageLayerSource implements LayerSource<ImageRequest> {
     const known = this.#known.get(key)
     if (known !== undefined) return known.contribution
     const reading = { reader: this.#reader, reference, signal }
-    const variant = await findVariant(reading, await readImage(reading), platform)
+    const variant = await findVariant(reading, await readStored(reading, root), platform)
     const contribution = variant === null ? null : this.#contribution(request, variant)
     this.#known.set(key, { contribution })
     return contribution

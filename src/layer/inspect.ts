@@ -38,6 +38,7 @@ export async function inspectLayer(
     await writer.close()
   } catch (error) {
     writer.abort(error).catch(() => {})
+    await rest.cancel(error).catch(() => {}) // it has failed itself
     await diffID // what the decoder or the check found says more than the broken pipe
     throw error
   }

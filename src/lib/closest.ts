@@ -1,11 +1,16 @@
 /** The candidate that `text` is most likely a misspelling of; null when none is near. */
 export function findClosest(text: string, candidates: readonly string[]): string | null {
+  const wanted = text.toLowerCase()
   const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(text.toLowerCase(), candidate.toLowerCase()) }))
+    .map((candidate) => ({ candidate, distance: remoteness(wanted, candidate.toLowerCase()) }))
     .sort((one, other) => one.distance - other.distance)
   const best = ranked[0]
-  return best !== undefined && best.distance <= Math.max(2, Math.floor(text.length / 3)) ? best.candidate : null
+  return best !== undefined && best.distance <= Math.max(2, text.length * 0.45) ? best.candidate : null
 }
+
+/** The beginning of a word is near to it, however long the rest is. */
+const remoteness = (text: string, candidate: string): number =>
+  text.length > 2 && candidate.startsWith(text) ? 1 : editDistance(text, candidate)
 
 /** Levenshtein distance, one row at a time. */
 function editDistance(from: string, to: string): number {

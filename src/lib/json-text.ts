@@ -19,11 +19,12 @@ export interface JsonText {
 /** Parses JSON that people write. Throws SyntaxError that names the line; a key that stands twice is one. */
 export function parseJsonText(text: string): JsonText {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text
+  if (source.trim() === "") throw new SyntaxError("line 1: expected JSON, the document is empty")
   const faults: ParseError[] = []
   const root = parseTree(source, faults, { disallowComments: true, allowTrailingComma: false })
   const [fault] = faults
   if (fault !== undefined) throw new SyntaxError(`line ${lineAt(source, fault.offset)}: ${faultText(fault)}`)
-  if (root === undefined) throw new SyntaxError("line 1: expected JSON, the document is empty")
+  if (root === undefined) throw new SyntaxError("line 1: expected JSON")
   rejectDuplicates(root, source)
   return { value: JSON.parse(source), lineOf: (path) => lineAt(source, offsetOf(root, path)) }
 }

@@ -4,3 +4,6 @@ export function redactUrl(url: URL | string): string {
   if (parsed === null) return "<invalid URL>"
   return `${parsed.protocol}//${parsed.host}${parsed.pathname}${parsed.search === "" ? "" : "?<redacted>"}`
 }
+
+/** Text that may be shown and logged although somebody may have written a password into a URL in it. */
+export const redactText = (text: string): string => text.replace(/\/\/[^/\s]*@/g, "//<redacted>@")

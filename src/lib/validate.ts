@@ -2,6 +2,7 @@ import { Kind, type TObject, type TSchema } from "@sinclair/typebox"
 import { Value, type ValueError, ValueErrorType } from "@sinclair/typebox/value"
 import { findClosest } from "./closest.ts"
 import { formatJsonPath, type JsonPath, type JsonText } from "./json-text.ts"
+import { redactText } from "./redact.ts"
 
 /** Something in a document that is not as it should be. */
 export interface Problem {
@@ -23,7 +24,7 @@ export class DocumentError extends Error {
 
 /** Compares plain JSON with a schema. What is of no known shape is told with what was expected. */
 export function findProblems(schema: TSchema, value: unknown): readonly Problem[] {
-  const problems = [...Value.Errors(schema, value)].flatMap((error) => toProblem(schema, error))
+  const problems = [...Value.Errors(schema, value)].flatMap((error) => toProblem({ schema, value }, error))
   const seen = new Set<string>()
   return problems.filter(({ path }) => {
     const key = formatJsonPath(path)
@@ -33,22 +34,35 @@ export function findProblems(schema: TSchema, value: unknown): readonly Problem[
   })
 }
 
-function toProblem(schema: TSchema, error: ValueError): readonly Problem[] {
-  const path = parsePointer(error.path)
-  if (error.type === ValueErrorType.ObjectAdditionalProperties) return [unknownKey(schema, path)]
+/** What is checked, from its root. */
+interface Checked {
+  readonly schema: TSchema
+  readonly value: unknown
+}
+
+function toProblem(root: Checked, error: ValueError): readonly Problem[] {
+  const path = parsePointer(error.path, root.value)
+  if (error.type === ValueErrorType.ObjectAdditionalProperties) return [unknownKey(root.schema, path)]
   if (error.type === ValueErrorType.ObjectRequiredProperty) return [{ path, message: "is missing" }]
-  if (error.type === ValueErrorType.Union) return unionProblems(error, path)
+  if (error.type === ValueErrorType.Union) return unionProblems(root, error, path)
   return [{ path, message: `${expectation(error)}, got ${described(error.value)}` }]
 }
 
 /** Of the alternatives, the one that fits best tells what is wrong. */
-function unionProblems(error: ValueError, path: JsonPath): readonly Problem[] {
-  const attempts = error.errors.map((errors) => [...errors])
-  const deep = attempts.filter((errors) => errors.every((inner) => inner.path !== error.path))
+function unionProblems(root: Checked, error: ValueError, path: JsonPath): readonly Problem[] {
+  const deep = attemptsOf(error).filter((errors) => errors.every((inner) => inner.path !== error.path))
   const best = deep.toSorted((one, other) => one.length - other.length)[0]
-  if (best !== undefined) return best.flatMap((inner) => toProblem(error.schema, inner))
-  const wanted = (error.schema["anyOf"] as readonly TSchema[]).map(schemaText)
-  return [{ path, message: `expected ${wanted.join(" or ")}, got ${described(error.value)}` }]
+  if (best !== undefined) return best.flatMap((inner) => toProblem(root, inner))
+  return [{ path, message: `expected ${schemaText(error.schema)}, got ${described(error.value)}` }]
+}
+
+/** What each alternative has against the value; alternatives of alternatives are alternatives. */
+function attemptsOf(error: ValueError): readonly (readonly ValueError[])[] {
+  return error.errors.flatMap((errors) => {
+    const attempt = [...errors]
+    const nested = attempt.find((inner) => inner.type === ValueErrorType.Union && inner.path === error.path)
+    return nested === undefined ? [attempt] : attemptsOf(nested)
+  })
 }
 
 function unknownKey(schema: TSchema, path: JsonPath): Problem {
@@ -83,6 +97,8 @@ function expectation({ schema, message }: ValueError): string {
 function schemaText(schema: TSchema): string {
   if (typeof schema["expected"] === "string") return schema["expected"]
   if ("const" in schema) return JSON.stringify(schema["const"])
+  const alternatives: readonly TSchema[] = schema["anyOf"] ?? []
+  if (alternatives.length > 0) return [...new Set(alternatives.map(schemaText))].join(" or ")
   const words: Readonly<Record<string, string>> = {
     string: "a string",
     boolean: "true or false",
@@ -105,13 +121,18 @@ function described(value: unknown): string {
   if (value === null) return "null"
   if (Array.isArray(value)) return "a list"
   if (typeof value === "object") return "an object"
-  const text = JSON.stringify(value)
+  const text = redactText(JSON.stringify(value))
   return text.length > 80 ? `${text.slice(0, 80)}...` : text
 }
 
-const parsePointer = (pointer: string): JsonPath =>
-  pointer
-    .split("/")
-    .slice(1)
-    .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"))
-    .map((step) => (/^\d+$/.test(step) ? Number(step) : step))
+/** A step of digits is a number only in a list. */
+function parsePointer(pointer: string, value: unknown): JsonPath {
+  let parent = value
+  const steps = pointer.split("/").slice(1)
+  return steps.map((text) => {
+    const key = text.replaceAll("~1", "/").replaceAll("~0", "~")
+    const step = Array.isArray(parent) ? Number(key) : key
+    parent = typeof parent === "object" && parent !== null ? Reflect.get(parent, key) : undefined
+    return step
+  })
+}

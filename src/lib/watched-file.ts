@@ -75,13 +75,11 @@ export class WatchedFile<Value> {
     const { path, parse, onReload } = this.#options
     try {
       const text = await readFile(path, "utf8")
-      if (text === this.#loaded.text) {
-        this.#loaded = { ...this.#loaded, identity: identity ?? "missing" }
-        return
-      }
-      this.#loaded = { identity: identity ?? "missing", text, value: parse(text) }
+      const isNews = text !== this.#loaded.text
+      const value = isNews ? parse(text) : this.#loaded.value
+      this.#loaded = { identity: identity ?? "missing", text, value }
       this.#refused = null
-      onReload()
+      if (isNews) onReload()
     } catch (error) {
       this.#refuse(identity, error)
     }

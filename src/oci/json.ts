@@ -31,14 +31,16 @@ export interface JsonScalar {
 }
 
 const MAX_DEPTH = 64
+/** Far more than the largest image has; a tree of what fits into 4 MiB would take a gigabyte. */
+const MAX_VALUES = 250_000
 
 /**
  * Parses UTF-8 JSON (RFC 8259) strictly. Throws SyntaxError on invalid UTF-8, a byte order mark, a duplicate key
- * (RFC 7493, 2.3) or nesting deeper than 64.
+ * (RFC 7493, 2.3), nesting deeper than 64, or more than 250000 values.
  */
 export function parseJson(bytes: Uint8Array): Json {
   const text = decodeUtf8(bytes)
-  checkDepth(text)
+  checkShape(text)
   JSON.parse(text) // the strict grammar; the tree below only adds where everything stands
   const root = parseTree(text)
   if (root === undefined) throw new SyntaxError("Cannot parse JSON: the document is empty")
@@ -119,14 +121,28 @@ function decodeFatally(bytes: Uint8Array): string {
   }
 }
 
-/** Before any recursion: a deep document must not exhaust the stack. */
-function checkDepth(text: string): void {
+const STEPS: Readonly<Record<string, number>> = { "{": 1, "[": 1, "}": -1, "]": -1 }
+
+/** Before any recursion, in one pass: a document from elsewhere must exhaust neither the stack, nor memory, nor time. */
+function checkShape(text: string): void {
   let depth = 0
-  for (const { 0: token } of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
-    if (token === "{" || token === "[") depth += 1
-    if (token === "}" || token === "]") depth -= 1
+  let values = 1
+  for (let index = 0; index < text.length; index += 1) {
+    const character = text.charAt(index)
+    const step = STEPS[character] ?? 0
+    if (character === '"') index = endOfString(text, index)
+    if (character === "," || step === 1) values += 1
+    depth += step
     if (depth > MAX_DEPTH) throw new SyntaxError(`Cannot parse JSON: it is nested deeper than ${MAX_DEPTH}`)
+    if (values > MAX_VALUES) throw new SyntaxError(`Cannot parse JSON: it has more than ${MAX_VALUES} values`)
   }
+}
+
+/** The closing quote of the string that opens at `start`, or the end of the text. */
+function endOfString(text: string, start: number): number {
+  let index = start + 1
+  while (index < text.length && text[index] !== '"') index += text[index] === "\\" ? 2 : 1
+  return index
 }
 
 function fromNode(node: Node, text: string): Json {

@@ -51,13 +51,14 @@ export function manifestBlob(bytes: Uint8Array<ArrayBuffer>, header: string | nu
   return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength }, bytes }
 }
 
+/** What gives a document its meaning; Go reads these keys in any letter case, so there must be no second spelling. */
+const KEYS = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "signatures"]
+
 function manifestMediaType(json: JsonObject, header: string | null): string {
   const own = asString(getMember(json, "mediaType"))
+  if (own === null && hasValue(json, "mediaType")) throw new TypeError("its mediaType is no text")
   const claimed = header === null ? null : bareMediaType(header)
-  if (
-    getMember(json, "signatures") !== null ||
-    (claimed?.includes("manifest.v1+") === true && claimed.includes("docker"))
-  ) {
+  if (getMember(json, "fsLayers") !== null || getMember(json, "signatures") !== null || isSchemaOne(claimed)) {
     throw new TypeError("schema 1 manifests are not supported: push the image again with a current client")
   }
   if (own !== null && claimed !== null && isManifestLike(claimed) && own !== claimed) {
@@ -68,6 +69,14 @@ function manifestMediaType(json: JsonObject, header: string | null): string {
   return mediaType
 }
 
+const isSchemaOne = (mediaType: string | null): boolean =>
+  mediaType?.startsWith("application/vnd.docker.distribution.manifest.v1+") === true
+
+const hasValue = (json: JsonObject, key: string): boolean => {
+  const member = getMember(json, key)
+  return member !== null && !(member.kind === "scalar" && member.value === null)
+}
+
 const isManifestLike = (mediaType: string): boolean => isIndexType(mediaType) || isManifestType(mediaType)
 
 /** `mediaType` is optional in both documents (image-spec: manifest.md, "Image Manifest Property Descriptions"). */
@@ -76,8 +85,12 @@ const inferredMediaType = (json: JsonObject): string =>
 
 function checkShape(json: JsonObject, mediaType: string): void {
   const has = (key: string) => getMember(json, key) !== null
+  const odd = json.members.find(({ key }) =>
+    KEYS.some((name) => name !== key && name.toLowerCase() === key.toLowerCase()),
+  )
+  if (odd !== undefined) throw new TypeError(`its key ${JSON.stringify(odd.key)} could be read in two ways`)
   if (has("manifests") && (has("layers") || has("config"))) throw new TypeError("it is an image and an index at once")
-  if (isIndexType(mediaType) && has("layers")) throw new TypeError("an index has no layers")
+  if (isIndexType(mediaType) && (has("layers") || has("config"))) throw new TypeError("an index has no layers")
   if (isManifestType(mediaType) && has("manifests")) throw new TypeError("an image manifest has no manifests")
   if (!isManifestLike(mediaType)) throw new TypeError(`its media type ${JSON.stringify(mediaType)} is not supported`)
 }
@@ -101,8 +114,9 @@ function parseImage(blob: JsonBlob, json: JsonObject): ImageManifest {
 }
 
 function descriptors(json: Json | null, path: string): readonly DescriptorNode[] {
-  if (json !== null && json.kind === "object") throw new TypeError(`"${path}" is no list`)
   const items = asItems(json)
+  if (json?.kind === "object" || (json?.kind === "scalar" && json.value !== null))
+    throw new TypeError(`"${path}" is no list`)
   if (items.length > MAX_DESCRIPTORS) throw new TypeError(`"${path}" has more than ${MAX_DESCRIPTORS} entries`)
   return items.map((item, index) => descriptorNode(item, `${path}[${index}]`))
 }

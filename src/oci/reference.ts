@@ -61,42 +61,49 @@ export function parseReference(text: string): ImageReference {
 /** Throws TypeError. */
 export function parseRegistryReference(text: string): RegistryReference {
   if (text.includes("://")) throw fault(text, 'expected no scheme, like "docker.io/library/ubuntu:24.04"')
-  const at = text.indexOf("@")
-  const digest = at === -1 ? null : parseDigest(text.slice(at + 1))
-  const named = at === -1 ? text : text.slice(0, at)
+  const { named, digest } = splitDigest(text)
+  if (named.includes("@")) throw fault(text, "users and passwords do not belong into a reference")
   const { host, rest } = splitHost(named)
-  const colon = rest.lastIndexOf(":")
-  const tag = colon === -1 ? null : rest.slice(colon + 1)
-  const path = colon === -1 ? rest : rest.slice(0, colon)
+  const { path, tag } = splitTag(rest)
   if (tag !== null && !isTag(tag)) throw fault(text, `the tag ${JSON.stringify(tag)} is not valid`)
   const repository = canonicalRepository(host, path)
-  if (!HOST.test(repository.host)) throw fault(text, `the host ${JSON.stringify(host)} is not valid`)
+  if (!isHost(repository.host)) throw fault(text, `the host ${JSON.stringify(host)} is not valid`)
   if (!isRepositoryName(repository.path))
     throw fault(text, "a repository is lower-case words, joined by . _ __ - and /")
   return { kind: "registry", repository, tag: tag ?? (digest === null ? "latest" : null), digest }
 }
 
 function parseLayoutReference(text: string): LayoutReference {
-  const rest = text.slice("oci:".length)
-  const at = rest.lastIndexOf("@")
-  if (at !== -1) return layout(text, rest.slice(0, at), null, parseDigest(rest.slice(at + 1)))
-  const colon = rest.lastIndexOf(":")
-  if (colon <= rest.lastIndexOf("/")) return layout(text, rest, null, null)
-  return layout(text, rest.slice(0, colon), rest.slice(colon + 1), null)
+  const { named, digest } = splitDigest(text.slice("oci:".length))
+  const { path: dir, tag } = splitTag(named)
+  if (dir === "" || dir.includes("\0") || tag === "")
+    throw fault(text, "expected oci:DIR, oci:DIR:tag or oci:DIR@digest")
+  return { kind: "layout", dir, tag, digest }
 }
 
-function layout(text: string, dir: string, tag: string | null, digest: Digest | null): LayoutReference {
-  if (dir === "" || dir.includes("\0")) throw fault(text, "expected oci:DIR, oci:DIR:tag or oci:DIR@digest")
-  return { kind: "layout", dir, tag, digest }
+/** A digest holds no slash, so an "@" before one is something else. */
+function splitDigest(text: string): { readonly named: string; readonly digest: Digest | null } {
+  const at = text.lastIndexOf("@")
+  if (at === -1 || text.includes("/", at)) return { named: text, digest: null }
+  return { named: text.slice(0, at), digest: parseDigest(text.slice(at + 1)) }
+}
+
+/** A colon before a slash is that of a port. */
+function splitTag(text: string): { readonly path: string; readonly tag: string | null } {
+  const colon = text.lastIndexOf(":")
+  if (colon <= text.lastIndexOf("/")) return { path: text, tag: null }
+  return { path: text.slice(0, colon), tag: text.slice(colon + 1) }
 }
 
 /** The text before the first slash is a host only if it could not be a part of a name (as Docker decides). */
 function splitHost(named: string): { readonly host: string; readonly rest: string } {
   const slash = named.indexOf("/")
   const first = slash === -1 ? "" : named.slice(0, slash)
-  const isHost = first.includes(".") || first.includes(":") || first === "localhost" || first !== first.toLowerCase()
-  return isHost ? { host: first, rest: named.slice(slash + 1) } : { host: "docker.io", rest: named }
+  const isName = !/[.:]/.test(first) && first !== "localhost"
+  return isName ? { host: "docker.io", rest: named } : { host: first, rest: named.slice(slash + 1) }
 }
+
+const isHost = (text: string): boolean => HOST.test(text) && URL.parse(`http://${text}`) !== null
 
 function canonicalRepository(host: string, path: string): Repository {
   const lower = host.toLowerCase()
@@ -115,13 +122,12 @@ export function formatReference(reference: ImageReference): string {
   if (reference.kind === "scratch") return "scratch"
   const name = formatLocation(reference)
   const tag = reference.tag === null ? "" : `:${reference.tag}`
-  return reference.digest === null
-    ? `${name}${tag}`
-    : `${name}${reference.kind === "layout" ? "" : tag}@${reference.digest}`
+  return reference.digest === null ? `${name}${tag}` : `${name}${tag}@${reference.digest}`
 }
 
 /** Text before an "@" may be a password that somebody wrote into a reference, so it is not repeated. */
 function fault(text: string, reason: string): TypeError {
-  const shown = text.replace(/^[^/]*:[^/]*@/, "<redacted>@").slice(0, 300)
+  const isHarmless = !text.includes("@") || /^[^@]*@sha\d+:[^@/]*$/.test(text)
+  const shown = (isHarmless ? text : text.replace(/^.*@/s, "<redacted>@")).slice(0, 300)
   return new TypeError(`Cannot parse image reference ${JSON.stringify(shown)}: ${reason}`)
 }

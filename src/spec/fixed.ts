@@ -1,12 +1,12 @@
 import { dirname } from "node:path"
 import type { Clock } from "../lib/clock.ts"
-import { parseJsonText } from "../lib/json-text.ts"
+import { type JsonText, parseJsonText } from "../lib/json-text.ts"
 import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
 import { WatchedFile } from "../lib/watched-file.ts"
 import { isRepositoryName } from "../oci/reference.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import { normalizeKeys } from "./normalize.ts"
+import { normalizeKeys, spelledPath } from "./normalize.ts"
 import { parseSpec, SpecError } from "./parse.ts"
 import { imageSpecsSchema } from "./schema.ts"
 import type { ImageSpec, SpecProvider } from "./spec.ts"
@@ -58,7 +58,7 @@ export class FixedSpecProvider implements SpecProvider {
 export function parseSpecs(path: string, content: string): ReadonlyMap<string, ImageSpec> {
   const text = read(path, content)
   const problems: Problem[] = [...findProblems(imageSpecsSchema, normalizeKeys(imageSpecsSchema, text.value))]
-  if (problems.length > 0) throw new DocumentError(path, text, problems)
+  if (problems.length > 0) throw documentError(path, text, problems)
   const specs = new Map<string, ImageSpec>()
   for (const [name, value] of Object.entries(text.value as object)) {
     if (!isRepositoryName(name))
@@ -70,11 +70,18 @@ export function parseSpecs(path: string, content: string): ReadonlyMap<string, I
       problems.push(...error.problems.map((problem) => ({ ...problem, path: [name, ...problem.path] })))
     }
   }
-  if (problems.length > 0) throw new DocumentError(path, text, problems)
+  if (problems.length > 0) throw documentError(path, text, problems)
   return specs
 }
 
-function read(path: string, content: string) {
+const documentError = (path: string, text: JsonText, problems: readonly Problem[]): DocumentError =>
+  new DocumentError(
+    path,
+    text,
+    problems.map((problem) => ({ ...problem, path: spelledPath(problem.path, text.value) })),
+  )
+
+function read(path: string, content: string): JsonText {
   try {
     return parseJsonText(content)
   } catch (cause) {

@@ -1,4 +1,4 @@
-import { isAbsolute, normalize, resolve } from "node:path"
+import { normalize, resolve } from "node:path"
 import type { ConfigEdit, EnvEdit, LayerRequest, UrlLayerRequest } from "../layer/layer.ts"
 import type { JsonPath } from "../lib/json-text.ts"
 import { redactUrl } from "../lib/redact.ts"
@@ -117,10 +117,13 @@ class SpecParser {
         `expected exactly one of "image", "file", "dir", "files" and "url", got ${kinds.map(([kind]) => kind).join(", ") || "none"}`,
       )
     }
+    checkCompanions(layer, kinds[0]?.[0] ?? "")
     if (image !== undefined) return this.#image(image)
     if (file !== undefined) return { kind: "file", path: this.#localPath(file), text: file }
-    if (dir !== undefined)
+    if (dir !== undefined) {
+      checkDest(layer.dest ?? "/")
       return { kind: "dir", path: this.#localPath(dir), dest: layer.dest ?? "/", text: dirText(dir, layer.dest) }
+    }
     if (files !== undefined) return filesLayer(files)
     return urlLayer(layer)
   }
@@ -142,24 +145,49 @@ class SpecParser {
   }
 }
 
+const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
+  dir: ["dest"],
+  url: ["digest", "diffId", "mediaType", "size"],
+}
+
+/** A wish that would be ignored is a mistake. */
+function checkCompanions(layer: LayerFile, kind: string): void {
+  const known = [kind, ...(COMPANIONS[kind] ?? [])]
+  const odd = Object.keys(layer).find((key) => !known.includes(key))
+  if (odd !== undefined) throw new TypeError(`"${odd}" means nothing beside "${kind}"`)
+}
+
 const dirText = (dir: string, dest: string | undefined): string => (dest === undefined ? dir : `${dir} to ${dest}`)
 
 function filesLayer(files: Readonly<Record<string, string>>): LayerRequest {
   const paths = Object.keys(files)
   if (paths.length === 0) throw new TypeError('"files" is empty')
   for (const path of paths) checkImagePath(path)
-  const relative = paths.map((path) => path.replace(/^\/+/, ""))
-  if (new Set(relative).size !== relative.length) throw new TypeError('"files" has the same path twice')
+  const relative = new Set(paths.map((path) => path.replace(/^\/+/, "")))
+  if (relative.size !== paths.length) throw new TypeError('"files" has the same path twice')
+  const parent = [...relative].flatMap(parentsOf).find((path) => relative.has(path))
+  if (parent !== undefined) throw new TypeError(`${JSON.stringify(parent)} is a file and a directory at once`)
   return { kind: "files", files: new Map(Object.entries(files)), text: paths.toSorted().join(" ") }
 }
 
-/** A path inside an image names one file, without detours. */
+function parentsOf(path: string): readonly string[] {
+  const parts = path.split("/").slice(0, -1)
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"))
+}
+
+/** Without detours, so that it means the same to everyone who unpacks. */
+const isPlainPath = (path: string): boolean =>
+  normalize(path) === path && !/^\.{0,2}$|^\.\.\/|\/$/.test(path) && !path.includes("\0")
+
 function checkImagePath(path: string): void {
-  const isPlain =
-    normalize(path) === path && !path.endsWith("/") && !path.startsWith("..") && !path.includes("\0") && path !== "."
-  if (!isPlain || path === "" || (isAbsolute(path) && path === "/")) {
-    throw new TypeError(`${JSON.stringify(path)} is no path of a file, expected one like "/etc/motd"`)
-  }
+  if (isPlainPath(path)) return
+  throw new TypeError(`${JSON.stringify(path)} is no path of a file, expected one like "/etc/motd"`)
+}
+
+function checkDest(dest: string): void {
+  const path = dest.replace(/\/+$/, "")
+  if (path === "" || isPlainPath(path)) return
+  throw new TypeError(`"dest" is ${JSON.stringify(dest)}, expected a path like "/opt/tool"`)
 }
 
 function urlLayer({ url = "", digest = "", diffId = "", mediaType = "", size }: RemoteLayerFile): UrlLayerRequest {
@@ -168,19 +196,22 @@ function urlLayer({ url = "", digest = "", diffId = "", mediaType = "", size }: 
     throw new TypeError('"url" must be an http or https URL')
   if (mediaType !== "" && !isMediaType(mediaType))
     throw new TypeError(`"mediaType" is ${JSON.stringify(mediaType)}, which is no media type`)
+  const bytes = Number(size ?? 0)
+  if (!Number.isSafeInteger(bytes)) throw new TypeError(`"size" is ${size}, which no layer has`)
   return {
     kind: "url",
     url: parsed,
     digest: parseDigest(digest),
     diffID: diffId === "" ? null : parseDiffID(diffId),
     mediaType: mediaType === "" ? null : mediaType,
-    size: size === undefined || Number(size) === 0 ? null : Number(size),
+    size: bytes === 0 ? null : bytes,
     text: `url ${redactUrl(parsed)}`,
   }
 }
 
 function directLayer({ content = "" }: DirectLayerFile): LayerRequest {
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(content)) throw new TypeError('"content" is not base64')
+  if (!/^(?:[\w+/-]{4})*(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?$/.test(content))
+    throw new TypeError('"content" is not base64')
   return { kind: "direct", content: new Uint8Array(Buffer.from(content, "base64")), text: "content" }
 }
 

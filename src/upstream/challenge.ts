@@ -5,8 +5,10 @@ export interface Challenge {
 }
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-const SCHEME = new RegExp(`^\\s*,*\\s*(${TOKEN})(?=\\s|$|,)`)
+const SCHEME = new RegExp(`^[\\s,]*(${TOKEN})(?=\\s|$|,)`)
 const PARAMETER = new RegExp(`^\\s*,?\\s*(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}))`)
+/** Data of a scheme that is no list of parameters, as Negotiate has it. */
+const TOKEN68 = /^\s+[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))/
 const MAX_LENGTH = 16 * 1024
 
 /** Reads a WWW-Authenticate header, which may hold several challenges (RFC 9110, 11.6.1). What is not understood is left out. */
@@ -14,7 +16,7 @@ export function parseChallenges(header: string): readonly Challenge[] {
   const challenges: Challenge[] = []
   let rest = header.slice(0, MAX_LENGTH)
   for (let scheme = SCHEME.exec(rest); scheme !== null; scheme = SCHEME.exec(rest)) {
-    rest = rest.slice(scheme[0].length)
+    rest = rest.slice(scheme[0].length).replace(TOKEN68, "")
     const parameters: Record<string, string> = {}
     for (let match = PARAMETER.exec(rest); match !== null; match = PARAMETER.exec(rest)) {
       const [whole, name = "", quoted, bare] = match

@@ -105,6 +105,8 @@ async function readDocument(layout: LayoutReference, path: string): Promise<Uint
     if ((await file.stat()).size > MAX_MANIFEST_BYTES)
       throw invalid(layout, `${path} is larger than ${MAX_MANIFEST_BYTES} bytes`)
     return new Uint8Array(await file.readFile())
+  } catch (error) {
+    throw error instanceof RegistryError ? error : invalid(layout, errorText(error), error)
   } finally {
     await file.close()
   }

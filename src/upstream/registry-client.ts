@@ -107,7 +107,8 @@ export class RegistryClient {
     credential: TokenRequest["credential"],
   ): TokenRequest {
     const { realm, service } = login
-    return { host: this.host, realm, service, scope: `repository:${repository.path}:pull`, credential }
+    const { baseURL, label } = this.#options.endpoint
+    return { registry: baseURL, label, realm, service, scope: `repository:${repository.path}:pull`, credential }
   }
 
   /** The registry refused what it was given, so that is forgotten and what it asks for is learnt. */

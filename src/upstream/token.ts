@@ -1,15 +1,18 @@
 import { LRUCache } from "lru-cache"
-import type { Egress } from "../egress/egress.ts"
+import type { Egress, EgressRequest, EgressResponse } from "../egress/egress.ts"
 import type { Clock } from "../lib/clock.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
 import { readText } from "../lib/stream.ts"
 import { RegistryError } from "../oci/error.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
 import { basicAuthorization, type Credential, credentialFingerprint } from "./keychain.ts"
 import { isTrustedRealm } from "./realm.ts"
 
 export interface TokenRequest {
-  /** The registry that asks for the token, with port. */
-  readonly host: string
+  /** That asks for the token. */
+  readonly registry: URL
+  /** Metric label of the registry. */
+  readonly label: string
   readonly realm: URL
   readonly service: string | null
   readonly scope: string
@@ -25,23 +28,27 @@ const MAX_ANSWER_BYTES = 1024 * 1024
 /** Token specification of the distribution project: at least this long where a server does not say. */
 const DEFAULT_SECONDS = 60
 
+export interface TokenCacheOptions {
+  readonly egress: Egress
+  readonly clock: Clock
+  readonly metrics: Metrics
+}
+
 /** Bearer tokens, fetched once for everyone who needs the same one, and renewed before they expire. */
 export class TokenCache {
-  readonly #egress: Egress
-  readonly #clock: Clock
+  readonly #options: TokenCacheOptions
   readonly #tokens = new LRUCache<string, Token>({ max: 10_000 })
   readonly #flights = new SingleFlight<string, Token>()
 
-  constructor(egress: Egress, clock: Clock) {
-    this.#egress = egress
-    this.#clock = clock
+  constructor(options: TokenCacheOptions) {
+    this.#options = options
   }
 
   /** The value for Authorization. Rejects with RegistryError when the server gives no token. */
   async authorization(request: TokenRequest, signal: AbortSignal): Promise<string> {
     const key = tokenKey(request)
     const known = this.#tokens.get(key)
-    if (known !== undefined && known.expiresAt > this.#clock.now()) return `Bearer ${known.value}`
+    if (known !== undefined && known.expiresAt > this.#options.clock.now()) return `Bearer ${known.value}`
     const token = await this.#flights.run(key, (flight) => this.#fetch(request, flight), signal)
     this.#tokens.set(key, token)
     return `Bearer ${token.value}`
@@ -53,19 +60,32 @@ export class TokenCache {
     if (refused === `Bearer ${this.#tokens.peek(key)?.value}`) this.#tokens.delete(key)
   }
 
-  async #fetch({ host, realm, service, scope, credential }: TokenRequest, signal: AbortSignal): Promise<Token> {
+  async #fetch(request: TokenRequest, signal: AbortSignal): Promise<Token> {
+    const { registry, realm, service, scope, credential } = request
     const url = new URL(realm)
     if (service !== null) url.searchParams.set("service", service)
     url.searchParams.set("scope", scope)
-    if (credential !== null && !isTrustedRealm(host, realm)) {
-      const message = `Cannot log in to ${host}: it sends clients to ${realm.host} for tokens, which is not known to belong to it`
+    if (credential !== null && !isTrustedRealm(registry, realm)) {
+      const message = `Cannot log in to ${registry.host}: it sends clients to ${realm.host} for tokens, which is not known to belong to it`
       throw new RegistryError("DENIED", message, { detail: "upstream_auth" })
     }
     const authorization = credential === null ? null : basicAuthorization(credential)
-    const response = await this.#egress({ method: "GET", url, authorization }, signal)
+    const response = await this.#send(request, { method: "GET", url, authorization }, signal)
     const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
-    if (response.status !== 200) throw refusal(host, realm, response.status)
-    return this.#parse(text, host, realm)
+    if (response.status !== 200) throw refusal(registry.host, realm, response.status)
+    return this.#parse(text, registry.host, realm)
+  }
+
+  async #send({ label }: TokenRequest, request: EgressRequest, signal: AbortSignal): Promise<EgressResponse> {
+    const { egress, metrics } = this.#options
+    try {
+      const response = await egress(request, signal)
+      metrics.upstreamRequests.inc({ host: label, kind: "token", code: response.status })
+      return response
+    } catch (error) {
+      metrics.upstreamRequests.inc({ host: label, kind: "token", code: "error" })
+      throw error
+    }
   }
 
   #parse(text: string, host: string, realm: URL): Token {
@@ -75,12 +95,12 @@ export class TokenCache {
         retryAfterSeconds: 5,
       })
     }
-    return { value: token, expiresAt: this.#clock.now() + Math.max(seconds, DEFAULT_SECONDS) * 0.8 * 1000 }
+    return { value: token, expiresAt: this.#options.clock.now() + Math.max(seconds, DEFAULT_SECONDS) * 0.8 * 1000 }
   }
 }
 
-const tokenKey = ({ host, realm, service, scope, credential }: TokenRequest): string =>
-  [host, realm.href, service ?? "", scope, credentialFingerprint(credential)].join("\n")
+const tokenKey = ({ registry, realm, service, scope, credential }: TokenRequest): string =>
+  [registry.origin, realm.href, service ?? "", scope, credentialFingerprint(credential)].join("\n")
 
 function readToken(text: string): { readonly token: string | null; readonly seconds: number } {
   const answer: unknown = safeParse(text)

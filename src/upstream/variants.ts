@@ -36,7 +36,11 @@ const REFERENCE_TYPE = "vnd.docker.reference.type"
 
 /** Reads the root of an image; nested indexes are flattened in their order. Rejects with RegistryError. */
 export async function readImage(reading: Reading): Promise<StoredImage> {
-  const root = await reading.reader.root(reading.reference, reading.signal)
+  return await readStored(reading, await reading.reader.root(reading.reference, reading.signal))
+}
+
+/** The same for a root that was read before. */
+export async function readStored(reading: Reading, root: JsonBlob): Promise<StoredImage> {
   return { root, entries: isIndexType(root.descriptor.mediaType) ? await flatten(reading, root, 1) : null }
 }
 

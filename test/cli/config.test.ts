@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { configSchema } from "../../src/config/schema.ts"
+import { runBinary } from "../helpers/run-binary.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
+
+function write(files: Readonly<Record<string, unknown>>): string {
+  const dir = tempDir()
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(dir, name), JSON.stringify(content, null, 1))
+  return dir
+}
+
+describe("config check", () => {
+  test("says that a file is valid, with its specs", async () => {
+    const dir = write({
+      "config.json": { registry: { fixedSpecFN: "specs.json" } },
+      "specs.json": { a: { baseRef: "scratch" }, "b/c": { baseRef: "ubuntu" } },
+    })
+    const { code, out, err } = await runBinary(["config", "check", join(dir, "config.json")])
+
+    expect(out).toBe(`${dir}/config.json is valid, and so are the 2 specs in ${dir}/specs.json\n`)
+    expect([code, err]).toEqual([0, ""])
+  })
+
+  test("tells everything that is wrong, with file, line and path", async () => {
+    const file = join(write({ "config.json": { registry: { prot: 1, tagTTL: "x" } } }), "config.json")
+    const { code, out, err } = await runBinary(["config", "check", file])
+
+    expect(err.split("\n")).toEqual([
+      `registry-facade: ${file}:3: registry.prot: unknown key, did you mean "port"?`,
+      `${file}:4: registry.tagTTL: expected a duration like "90s" or "1m30s", got "x"`,
+      "",
+    ])
+    expect([code, out]).toEqual([1, ""])
+  })
+
+  test("tells what is wrong with a spec, or that the file is missing", async () => {
+    const dir = write({
+      "config.json": { registry: { fixedSpecFN: "specs.json" } },
+      "specs.json": { a: { baseRef: "UPPER" } },
+      "other.json": { registry: { fixedSpecFN: "missing.json" } },
+    })
+    const wrong = await runBinary(["config", "check", join(dir, "config.json")])
+    const missing = await runBinary(["config", "check", join(dir, "other.json")])
+
+    expect(wrong.err).toStartWith(
+      `registry-facade: ${dir}/specs.json:3: a.baseRef: Cannot parse image reference "UPPER"`,
+    )
+    expect(missing.err).toContain("missing.json")
+    expect([wrong.code, missing.code]).toEqual([1, 1])
+  })
+})
+
+describe("config schema", () => {
+  test("prints the JSON Schema of a configuration", async () => {
+    const { code, out } = await runBinary(["config", "schema"])
+
+    expect(JSON.parse(out)).toEqual({
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      ...JSON.parse(JSON.stringify(configSchema)),
+    })
+    expect(code).toBe(0)
+  })
+})

@@ -1,0 +1,261 @@
+import { describe, expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { loadConfig, readConfigFile } from "../../src/config/load.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
+
+function written(text: unknown): string {
+  const file = join(tempDir(), "config.json")
+  writeFileSync(file, typeof text === "string" ? text : JSON.stringify(text))
+  return file
+}
+const load = (value: unknown) => loadConfig(written(value))
+
+/** What is wrong, without the directory. */
+async function problems(value: unknown): Promise<string> {
+  const file = written(value)
+  return await readConfigFile(file).then(
+    () => "nothing is wrong",
+    (error) => String(error.message).replaceAll(file, "config.json"),
+  )
+}
+
+describe("loadConfig()", () => {
+  test("fills in every default", async () => {
+    const config = await load({ registry: { defaultPlatform: "linux/amd64" } })
+
+    expect(config).toMatchObject({
+      prometheusAddr: null,
+      readinessProbeAddr: null,
+      shutdownDelayMs: 5000,
+      shutdownGraceMs: 300_000,
+      registry: {
+        host: "0.0.0.0",
+        port: 31_750,
+        prefix: "",
+        store: null,
+        staticLayers: [],
+        fixedSpecs: null,
+        tagTtlMs: 60_000,
+        defaultPlatform: { os: "linux", architecture: "amd64" },
+      },
+    })
+    expect(config.registry?.upstreams.size).toBe(0)
+  })
+
+  test("takes what is given, with durations in milliseconds and paths from the file's directory", async () => {
+    const file = written({
+      prometheusAddr: "127.0.0.1:9500",
+      readinessProbeAddr: ":8086",
+      shutdown: { delay: "0", grace: "1m30s" },
+      registry: {
+        host: "::1",
+        port: 0,
+        prefix: "/a/b/",
+        store: "store",
+        staticLayer: [
+          { type: "file", ref: "layer.tar" },
+          { type: "dir", ref: "/abs/dir" },
+          { type: "image", ref: "ghcr.io/acme/agent:1" },
+          { type: "image", ref: "oci:agent:1" },
+        ],
+        fixedSpecFN: "../specs.json",
+        tagTTL: "250ms",
+        defaultPlatform: "linux/arm64/v8",
+        upstreams: { "GHCR.io": { ca: "ca.pem", username: "me", passwordFile: "password", plainHTTP: true } },
+      },
+    })
+    const dir = join(file, "..")
+    const config = await loadConfig(file)
+
+    expect(config).toMatchObject({
+      file,
+      prometheusAddr: "127.0.0.1:9500",
+      readinessProbeAddr: ":8086",
+      shutdownDelayMs: 0,
+      shutdownGraceMs: 90_000,
+      registry: {
+        host: "::1",
+        port: 0,
+        prefix: "/a/b",
+        store: join(dir, "store"),
+        staticLayers: [
+          { type: "file", ref: join(dir, "layer.tar"), text: "layer.tar" },
+          { type: "dir", ref: "/abs/dir", text: "/abs/dir" },
+          { type: "image", ref: "ghcr.io/acme/agent:1", text: "ghcr.io/acme/agent:1" },
+          { type: "image", ref: `oci:${join(dir, "agent:1")}`, text: "oci:agent:1" },
+        ],
+        fixedSpecs: join(dir, "..", "specs.json"),
+        tagTtlMs: 250,
+        defaultPlatform: { os: "linux", architecture: "arm64" },
+      },
+    })
+    expect(config.registry?.upstreams.get("ghcr.io")).toEqual({
+      plainHTTP: true,
+      insecureSkipVerify: false,
+      ca: join(dir, "ca.pem"),
+      username: "me",
+      passwordFile: join(dir, "password"),
+    })
+  })
+
+  test.each([
+    ["", ""],
+    ["/", ""],
+    ["a", "/a"],
+    ["/a/b//", "/a/b"],
+  ])("prefix %j is %j", async (prefix, expected) => {
+    expect((await load({ registry: { prefix } })).registry?.prefix).toBe(expected)
+  })
+
+  test("an empty text is as good as none where there is nothing to be empty", async () => {
+    const config = await load({
+      prometheusAddr: "",
+      dockerAuth: "",
+      registry: { store: "", fixedSpecFN: "", upstreams: { "x.io": { ca: "", username: "" } } },
+    })
+
+    expect(config).toMatchObject({ prometheusAddr: null, registry: { store: null, fixedSpecs: null } })
+    expect(config.registry?.upstreams.get("x.io")).toMatchObject({ ca: null, username: null, passwordFile: null })
+  })
+
+  test("names the file that is missing", async () => {
+    await expect(loadConfig("/nowhere/config.json")).rejects.toThrow(
+      "Cannot read configuration /nowhere/config.json: there is no such file",
+    )
+  })
+})
+
+describe("what is wrong with a configuration", () => {
+  test.each([
+    ['{\n"registry": {\n"prot": 1 } }', 'config.json:3: registry.prot: unknown key, did you mean "port"?'],
+    ['{\n"registri": {} }', 'config.json:2: registri: unknown key, did you mean "registry"?'],
+    [
+      '{ "registry": {\n"port": "31750" } }',
+      'config.json:2: registry.port: expected a whole number from 0 to 65535, got "31750"',
+    ],
+    [
+      '{ "registry": { "port": 65536 } }',
+      "config.json:1: registry.port: expected a whole number from 0 to 65535, got 65536",
+    ],
+    ['{ "registry": { "storeMinFreeBytes": 1.5 } }', "registry.storeMinFreeBytes: expected a whole number"],
+    ['{ "registry": { "tagTTL": "60" } }', 'registry.tagTTL: expected a duration like "90s" or "1m30s", got "60"'],
+    ['{ "registry": { "tagTTL": 60 } }', 'registry.tagTTL: expected a duration like "90s" or "1m30s", got 60'],
+    ['{ "registry": { "staleIfError": "1d" } }', "registry.staleIfError: expected a duration"],
+    ['{ "shutdown": { "delay": "soon" } }', "shutdown.delay: expected a duration"],
+    [
+      '{ "prometheusAddr": "9500" }',
+      'prometheusAddr: expected an address like "127.0.0.1:9500" or ":9500", got "9500"',
+    ],
+    ['{ "pprofAddr": "http://x:1" }', "pprofAddr: expected an address"],
+    ['{ "readinessProbeAddr": 8086 }', "readinessProbeAddr: expected an address"],
+    [
+      '{ "registry": { "defaultPlatform": "amd64" } }',
+      'registry.defaultPlatform: expected a platform like "linux/amd64", got "amd64"',
+    ],
+    ['{ "registry": { "staticLayer": { "type": "file" } } }', "registry.staticLayer: expected a list, got an object"],
+    [
+      '{ "registry": { "staticLayer": [\n{ "type": "url",\n"ref": "x" } ] } }',
+      'config.json:2: registry.staticLayer[0].type: expected "file" or "image" or "dir", got "url"',
+    ],
+    ['{ "registry": { "staticLayer": [{ "type": "file" }] } }', "registry.staticLayer[0].ref: is missing"],
+    [
+      '{ "registry": { "staticLayer": [{ "type": "file", "ref": "" }] } }',
+      "registry.staticLayer[0].ref: expected a path or an image reference",
+    ],
+    [
+      '{ "registry": { "staticLayer": [{ "type": "image", "ref": "UP" }] } }',
+      'registry.staticLayer[0].ref: Cannot parse image reference "UP"',
+    ],
+    [
+      '{ "registry": { "staticLayer": [{ "type": "image", "ref": "scratch" }] } }',
+      "registry.staticLayer[0].ref: the empty image has no layers",
+    ],
+    ['{ "registry": { "upstreams": { "https://x": {} } } }', 'registry.upstreams["https://x"]: expected a host'],
+    [
+      '{ "registry": { "upstreams": { "x.io": {\n"plainHttp": true } } } }',
+      'config.json:2: registry.upstreams["x.io"].plainHttp: unknown key, did you mean "plainHTTP"?',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "username": "me" } } } }',
+      'registry.upstreams["x.io"]: "username" needs "passwordFile"',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "mirrors": ["y"] } } } }',
+      'registry.upstreams["x.io"].mirrors[0]: expected an http or https URL, got "y"',
+    ],
+    ['{ "registry": { "requireAuth": true } }', 'registry.requireAuth: needs "auth"'],
+    ['{ "registry": { "requireAuth": "yes" } }', 'registry.requireAuth: expected true or false, got "yes"'],
+    ['{ "registry": { "tls": { "crt": "x" } } }', 'registry.tls: needs both "crt" and "key"'],
+    [
+      '{ "registry": { "remoteSpecProvider": [{ "url": "file:///x" }] } }',
+      "registry.remoteSpecProvider[0].url: expected an http or https URL with {id} in it",
+    ],
+    [
+      '{ "registry": { "remoteSpecProvider": [{ "addr": "x:1", "tls": { "cert": "y" } }] } }',
+      'registry.remoteSpecProvider[0].tls.cert: unknown key, did you mean "crt"?',
+    ],
+    ['{ "registry": { "redis": { "password": "hunter2" } } }', "registry.redis.password: unknown key"],
+    [
+      '{ "registry": { "ipfs": { "cluster": { "replicationMin": "2" } } } }',
+      'registry.ipfs.cluster.replicationMin: expected a whole number, got "2"',
+    ],
+    [
+      '{ "blobserve": { "timeout": true } }',
+      'blobserve.timeout: expected a duration like "5s" or nanoseconds, got true',
+    ],
+    ['{ "blobserve": { "timeout": "5" } }', 'blobserve.timeout: expected a duration like "5s" or nanoseconds, got "5"'],
+    [
+      '{ "blobserve": { "repos": { "x": { "layers": "some" } } } }',
+      'blobserve.repos.x.layers: expected "first" or "all", got "some"',
+    ],
+    ["{}", 'config.json:1: (document): expected "registry" or "blobserve", there is nothing to serve'],
+    ["[]", "config.json:1: (document): expected an object, got a list"],
+    ['{ "registry": null }', "config.json:1: registry: expected an object, got null"],
+    ['{ "registry": {},\n"registry": {} }', "config.json: line 2: registry stands twice"],
+    ['{\n// why not\n"registry": {} }', "config.json: line 2: invalid comment token"],
+    ['{ "registry": {', "config.json: line 1: "],
+    ["", "config.json: line 1: expected JSON, the document is empty"],
+  ])("%j", async (text, message) => {
+    expect(await problems(text)).toContain(message)
+  })
+
+  test("is told all at once", async () => {
+    const told = await problems({ registri: {}, registry: { port: -1, tagTTL: "x", upstreams: { a: { b: 1 } } } })
+
+    expect(told.split("\n")).toHaveLength(4)
+  })
+
+  test("is told without secrets", async () => {
+    const secret = { registry: { redis: { password: "hunter2" }, upstreams: { x: { mirrors: ["//me:hunter2@y"] } } } }
+
+    expect(await problems(secret)).not.toContain("hunter2")
+  })
+
+  test.each([
+    [{ blobserve: {} }, "blobserve"],
+    [{ registry: {}, dockerAuth: "auth.json" }, "dockerAuth"],
+    [{ registry: {}, pprofAddr: ":6060" }, "pprofAddr"],
+    [{ registry: {}, tracing: { otlpEndpoint: "http://x:4318" } }, "tracing.otlpEndpoint"],
+    [{ registry: { remoteSpecProvider: { addr: "x:1" } } }, "registry.remoteSpecProvider"],
+    [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],
+    [{ registry: { requireAuth: true, auth: { htpasswd: "x" } } }, "registry.requireAuth"],
+    [{ registry: { tls: { crt: "a", key: "b" } } }, "registry.tls"],
+    [{ registry: { allowedUpstreams: [] } }, "registry.allowedUpstreams"],
+    [{ registry: { redis: { enabled: true } } }, "registry.redis.enabled"],
+    [{ registry: { ipfs: { enabled: true } } }, "registry.ipfs.enabled"],
+  ])("%j is not available yet", async (value, path) => {
+    expect(await problems(value)).toBe(`config.json:1: ${path}: is not available yet, remove it or turn it off`)
+  })
+
+  test.each([
+    [
+      {
+        registry: { redis: { enabled: false, singleHostAddr: "x" }, ipfs: { enabled: false }, remoteSpecProvider: [] },
+      },
+    ],
+    [{ registry: { requireAuth: false, auth: { htpasswd: "x" } }, dockerAuth: "", pprofAddr: "", tracing: {} }],
+  ])("%j is turned off, and fine", async (value) => {
+    expect(await problems(value)).toBe("nothing is wrong")
+  })
+})
