@@ -28,6 +28,10 @@ export function startUpstream(): UpstreamServer {
   const manifests = new Map<string, Content>()
   const seen: Seen[] = []
   const roles: Role[] = []
+  const find = (path: string): Content | undefined => {
+    const [, name, kind, reference = ""] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? []
+    return kind === "blobs" ? blobs.get(reference) : manifests.get(`${name}/${reference}`)
+  }
   const serve = async (request: Request): Promise<Response> => {
     const url = new URL(request.url)
     seen.push({ method: request.method, path: url.pathname, headers: request.headers })
@@ -36,8 +40,7 @@ export function startUpstream(): UpstreamServer {
       if (answer !== null) return answer
     }
     if (url.pathname === "/v2/") return Response.json({})
-    const [, name, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname) ?? []
-    const found = kind === "blobs" ? blobs.get(reference ?? "") : manifests.get(`${name}/${reference}`)
+    const found = find(url.pathname)
     if (found === undefined) return new Response('{"errors":[{"code":"NOT_FOUND"}]}', { status: 404 })
     return contentResponse(request, found)
   }
