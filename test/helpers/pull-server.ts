@@ -25,6 +25,8 @@ export interface PullServer {
   raw(method: string, path: string, headers?: Readonly<Record<string, string>>): Promise<RawAnswer>
   /** Gets a blob, and waits until the store has it. */
   warm(name: string, blob: Content): Promise<void>
+  /** Waits until a path has this status, as after a change of the specs. */
+  eventually(path: string, status: number): Promise<void>
   /** Requests that the upstream has seen for a path that holds this. */
   asked(part: string): number
   stop(): Promise<void>
@@ -52,6 +54,9 @@ export async function startPullServer(options: PullServerOptions): Promise<PullS
     warm: async (name, { digest }) => {
       await (await facade.get(`/v2/fixed/${name}/blobs/${digest}`)).arrayBuffer()
       await until(() => storedNames(facade.dir).has(digest.slice(7)))
+    },
+    eventually: async (path, status) => {
+      await until(async () => (await facade.get(path, { method: "HEAD" })).status === status)
     },
     asked: (part) => upstream.seen.filter(({ path }) => path.includes(part)).length,
     stop: async () => {
