@@ -266,4 +266,14 @@ describe.each(["source", "binary"] as Mode[])("a name that nobody has asked for,
     expect(server.asked(base.config.digest)).toBe(1)
     await server.stop()
   })
+
+  test("[M11] asks its upstream nothing when its tag is asked for again, as kubelet does", async () => {
+    const server = await startPullServer({ mode, images: { a: await image() } })
+    await server.raw("HEAD", "/v2/fixed/a/manifests/latest")
+    const before = server.upstream.seen.length
+
+    expect((await server.raw("HEAD", "/v2/fixed/a/manifests/latest")).status).toBe(200)
+    expect(server.upstream.seen.length).toBe(before)
+    await server.stop()
+  })
 })
