@@ -5,13 +5,14 @@ import { join } from "node:path"
 
 const made: string[] = []
 
-/** An empty directory that is gone when the test file is done. */
+/** An empty directory that is gone when all tests are done. */
 export function tempDir(): string {
   const dir = mkdtempSync(join(tmpdir(), "registry-facade-test-"))
   made.push(dir)
   return dir
 }
 
+// Loaded before all tests (bunfig.toml): from a test file this would run once, after the first file that imports it
 afterAll(() => {
   for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true })
 })
