@@ -113,6 +113,8 @@ export async function buildRegistry(
     store,
     caches: [],
     downloads,
+    clock,
+    patienceMs: tuning.composing.patienceMs,
   })
   const close = async () => {
     fixed?.close()

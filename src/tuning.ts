@@ -14,8 +14,13 @@ export interface Tuning {
     readonly attempts: number
     readonly baseMs: number
     readonly capMs: number
+    /** The longest wait that an upstream may ask for. */
     readonly patienceMs: number
+    /** No attempt begins later than this after the first. */
+    readonly budgetMs: number
   }
+  /** How long a client waits for an image to be composed before it is told to come back; clients give up at 30 s. */
+  readonly composing: { readonly patienceMs: number }
   readonly egress: {
     /** From a request to the first byte of its answer. */
     readonly firstByteMs: number
@@ -49,7 +54,8 @@ export const PRODUCTION: Tuning = {
     failureMs: 1000,
     distrustMs: 600_000,
   },
-  documents: { attempts: 4, baseMs: 50, capMs: 5000, patienceMs: 10_000 },
+  documents: { attempts: 4, baseMs: 50, capMs: 5000, patienceMs: 10_000, budgetMs: 15_000 },
+  composing: { patienceMs: 25_000 },
   egress: { firstByteMs: 30_000, progressMs: 30_000, perHost: 64, queueMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   maintenanceMs: 10 * 60 * 1000,

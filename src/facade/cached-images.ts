@@ -70,9 +70,8 @@ export class CachedImages implements ImageReader {
   async #resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
     const { clock, tagTtlMs, upstream } = this.#options
     const root = await upstream.resolve(reference, signal)
-    const name = formatReference(reference)
-    if (root === null) throw unknown(name)
-    this.#tags.set(name, { root, until: clock.now() + tagTtlMs })
+    if (root === null) throw unknown(reference)
+    this.#tags.set(formatReference(reference), { root, until: clock.now() + tagTtlMs })
     this.#remember(root)
     return root
   }
@@ -80,7 +79,7 @@ export class CachedImages implements ImageReader {
   async #manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob> {
     const load = async (flight: AbortSignal) => {
       const manifest = await this.#options.upstream.manifest(reference, digest, flight)
-      if (manifest === null) throw unknown(formatReference({ ...reference, digest }))
+      if (manifest === null) throw unknown({ ...reference, digest })
       return manifest
     }
     return await this.#cached(digest, null, load, signal)
@@ -121,11 +120,14 @@ export class CachedImages implements ImageReader {
   }
 }
 
-const unknown = (name: string): RegistryError =>
-  new RegistryError(
-    "MANIFEST_UNKNOWN",
-    `Cannot find image ${name}: the registry has no such image; check the name and the tag`,
-  )
+function unknown(reference: StoredReference): RegistryError {
+  const reason =
+    reference.kind === "layout"
+      ? "the layout has no such image"
+      : `${reference.repository.host} answered 404, it has no such image`
+  const message = `Cannot find image ${formatReference(reference)}: ${reason}; check the name and the tag`
+  return new RegistryError("MANIFEST_UNKNOWN", message)
+}
 
 /** Null: what the store has under the digest is no manifest, so it must be something else's. */
 function restored(digest: Digest, descriptor: Descriptor | null, bytes: Uint8Array<ArrayBuffer>): JsonBlob | null {

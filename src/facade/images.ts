@@ -1,6 +1,8 @@
 import { LRUCache } from "lru-cache"
 import type { BlobSource, LocatedBlob } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
+import type { Clock } from "../lib/clock.ts"
+import { inTime } from "../lib/in-time.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
 import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
@@ -20,6 +22,9 @@ export interface ImagesOptions {
   /** Places to look in before the sources of a layer are asked, nearest first; the store is not among them. */
   readonly caches: readonly BlobSource[]
   readonly downloads: Downloads
+  readonly clock: Clock
+  /** How long a client waits for an image to be composed before it is told to come back. */
+  readonly patienceMs: number
 }
 
 interface Current {
@@ -113,7 +118,15 @@ export class Images implements Facade {
       for (const document of composition.documents.values()) void this.#options.store.put(document)
       return composition
     }
-    return await this.#composing.run(`${name}\n${spec.key}`, compose, signal)
+    const composing = this.#composing.run(`${name}\n${spec.key}`, compose, signal)
+    return await inTime(composing, this.#options, () => this.#late(name, spec))
+  }
+
+  /** Composing goes on, so that the client finds more of it done when it comes back. */
+  #late(name: string, { baseText }: ImageSpec): RegistryError {
+    const seconds = Math.round(this.#options.patienceMs / 1000)
+    const message = `Cannot compose ${name} on ${baseText} yet: its sources took more than ${seconds} s, try again`
+    return new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 2 })
   }
 }
 

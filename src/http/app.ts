@@ -1,6 +1,7 @@
 import { Elysia } from "elysia"
 import { RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
+import { errorResponse } from "./error.ts"
 import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
 import { failureResponse } from "./server.ts"
 import { swaggerApp } from "./swagger/app.ts"
@@ -21,11 +22,21 @@ export function httpApp(options: HttpAppOptions): (request: Request) => Promise<
     .use(registryApp(options))
     .use(swaggerApp(options))
   return async (request) => {
-    const response = await app.fetch(request)
+    const response = answerMethod(request.method) ?? (await app.fetch(request))
     response.headers.set("docker-distribution-api-version", API_VERSION)
     response.headers.set("x-content-type-options", "nosniff")
     return response
   }
+}
+
+/** Before anything is looked at: nothing here can be written, whatever the path. Null: a method that reads. */
+function answerMethod(method: string): Response | null {
+  if (method === "GET" || method === "HEAD") return null
+  if (method === "OPTIONS") return new Response(null, { status: 204, headers: { allow: "GET, HEAD" } })
+  return errorResponse(
+    new RegistryError("UNSUPPORTED", `This registry is for pulling, ${method} is not supported`),
+    method,
+  )
 }
 
 const nothingHere = (): RegistryError =>

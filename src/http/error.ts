@@ -10,6 +10,7 @@ export function errorResponse(
   const body = JSON.stringify({ errors: [{ code, message, ...(detail === null ? {} : { detail }) }] })
   const all = {
     "content-type": "application/json",
+    "content-length": String(Buffer.byteLength(body)),
     "cache-control": "no-store",
     ...(status === 405 ? { allow: "GET, HEAD" } : {}),
     ...(status >= 500 ? { warning: warning(message) } : {}),

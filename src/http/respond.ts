@@ -63,7 +63,10 @@ async function bodyResponse(blob: ReadyBlob, range: ByteRange | null, { headers,
   }
 }
 
-/** Bun would add a Content-Disposition with the name of the file, which an own header keeps it from. */
+/**
+ * Bun would add a Content-Disposition with the name of the file, which an own header keeps it from. It also answers
+ * the Range of a whole file by itself: never where this module ignores a Range, as it ignores the same ones.
+ */
 function fileResponse(path: string, { start, end }: ByteRange, isPartial: boolean, init: ResponseInit): Response {
   if (end - start <= SMALL_FILE_BYTES) return new Response(readPart(path, start, end), init)
   const headers = { ...(init.headers as Record<string, string>), "content-disposition": "" }

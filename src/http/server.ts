@@ -22,9 +22,6 @@ export interface Listener {
   stop(isForced: boolean): Promise<void>
 }
 
-/** Nothing is uploaded here, so a body is never read. */
-const MAX_BODY_BYTES = 64 * 1024
-
 /** Opens a port. Throws when it cannot be opened. */
 export function listen(options: ListenOptions): Listener {
   const { hostname, port } = options
@@ -45,11 +42,15 @@ function serve({ hostname, port, handle, log, maxConcurrent, metrics }: ListenOp
     development: false,
     reusePort: false, // Bun's default outside development lets a second process share the port unnoticed
     idleTimeout: 0,
-    maxRequestBodySize: MAX_BODY_BYTES,
-    fetch: async (request, { pendingRequests }) => {
+    // A body that nobody reads is passed over as it comes; a limit would put Bun's bare 413 in place of our answer
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch: async (incoming, { pendingRequests }) => {
       const startedAt = performance.now()
-      const response = pendingRequests > maxConcurrent ? overloaded(request) : await handle(request)
-      return metrics === null ? response : recordAccess({ log, metrics }, { request, response, startedAt })
+      const request = withHost(incoming)
+      const answer = pendingRequests > maxConcurrent ? overloaded : handle
+      const response = request === null ? invalidHost(incoming) : await answer(request)
+      if (metrics === null) return response
+      return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt })
     },
     error: (error) => {
       log.error("cannot answer", { error })
@@ -64,6 +65,22 @@ function overloaded({ method }: Request): Response {
     retryAfterSeconds: 1 + Math.random() * 4,
   })
   return errorResponse(error, method, { connection: "close" })
+}
+
+/**
+ * Bun gives the bare target where Host is no host, which nothing can parse. A host may be missing (RFC 9112, 3.2: in
+ * HTTP/1.0, or empty); null when it is wrong.
+ */
+function withHost(request: Request): Request | null {
+  if (!request.url.startsWith("/")) return request
+  const { headers, method, signal } = request
+  if ((headers.get("host") ?? "") !== "") return null
+  return new Request(`http://localhost${request.url}`, { method, headers, signal })
+}
+
+function invalidHost({ method }: Request): Response {
+  const message = "Cannot read the request: its Host header is no host"
+  return errorResponse(new RegistryError("UNSUPPORTED", message, { status: 400 }), method)
 }
 
 /** What a thrown error is answered with, and logged where it is our own fault. */

@@ -8,9 +8,12 @@ export function matchesNone(header: string | null, etag: string): boolean {
   return header.split(",").some((part) => opaqueTag(part) === etag)
 }
 
-/** True when a Range may be answered in part: no If-Range, or one that names exactly this content (RFC 9110, 13.1.5). */
+/**
+ * True when a Range may be answered in part: no If-Range, or one that names exactly this content (RFC 9110, 13.1.5). An
+ * empty one is none.
+ */
 export function allowsRange(ifRange: string | null, etag: string): boolean {
-  if (ifRange === null) return true
+  if (ifRange === null || ifRange.trim() === "") return true
   return !ifRange.trim().startsWith("W/") && opaqueTag(ifRange) === etag
 }
 

@@ -6,6 +6,8 @@ export interface RetryPolicy extends BackoffPolicy {
   readonly clock: Clock
   /** Milliseconds to wait before the next attempt, at least; null when another attempt cannot help. */
   readonly waitMs: (error: unknown) => number | null
+  /** No attempt begins later than this after the first. Absent: any may. */
+  readonly budgetMs?: number
 }
 
 /** Repeats work that failed for a reason that passes. Rejects with the last failure, or with the signal's reason. */
@@ -14,14 +16,20 @@ export async function retry<Result>(
   policy: RetryPolicy,
   signal: AbortSignal,
 ): Promise<Result> {
+  const until = policy.clock.now() + (policy.budgetMs ?? Number.POSITIVE_INFINITY)
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await work()
     } catch (error) {
       signal.throwIfAborted()
-      const wait = attempt + 1 < policy.attempts ? policy.waitMs(error) : null
-      if (wait === null) throw error
-      await policy.clock.sleep(Math.max(wait, backoffMs(attempt, policy)), signal)
+      const wait = nextWaitMs(error, attempt, policy)
+      if (wait === null || policy.clock.now() + wait > until) throw error
+      await policy.clock.sleep(wait, signal)
     }
   }
+}
+
+function nextWaitMs(error: unknown, attempt: number, policy: RetryPolicy): number | null {
+  const asked = attempt + 1 < policy.attempts ? policy.waitMs(error) : null
+  return asked === null ? null : Math.max(asked, backoffMs(attempt, policy))
 }

@@ -80,6 +80,11 @@ export function observeStream<Bytes extends Uint8Array>(
   observer: StreamObserver,
 ): ReadableStream<Bytes> {
   const reader = stream.getReader()
+  let isOver = false
+  const end = (how: StreamEnd) => {
+    if (!isOver) observer.end(how) // a consumer that leaves ends a read that runs, which is no second end
+    isOver = true
+  }
   return new ReadableStream<Bytes>(
     {
       async pull(controller) {
@@ -91,14 +96,14 @@ export function observeStream<Bytes extends Uint8Array>(
             return
           }
           controller.close()
-          observer.end({ kind: "complete" })
+          end({ kind: "complete" })
         } catch (error) {
-          observer.end({ kind: "broken", error })
+          end({ kind: "broken", error })
           controller.error(error)
         }
       },
       async cancel(reason) {
-        observer.end({ kind: "left" })
+        end({ kind: "left" })
         await reader.cancel(reason)
       },
     },

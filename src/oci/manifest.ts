@@ -27,6 +27,11 @@ export interface ImageIndex {
   readonly manifests: readonly DescriptorNode[]
 }
 
+/** The format before 2016, which registries and clients have given up. */
+export class SchemaOneError extends TypeError {
+  override readonly name = "SchemaOneError"
+}
+
 /** Registries refuse larger ones, and clients do too (distribution-spec: "Pushing Manifests"). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 const MAX_DESCRIPTORS = 4096
@@ -59,7 +64,7 @@ function manifestMediaType(json: JsonObject, header: string | null): string {
   if (own === null && hasValue(json, "mediaType")) throw new TypeError("its mediaType is no text")
   const claimed = header === null ? null : bareMediaType(header)
   if (getMember(json, "fsLayers") !== null || getMember(json, "signatures") !== null || isSchemaOne(claimed)) {
-    throw new TypeError("schema 1 manifests are not supported: push the image again with a current client")
+    throw new SchemaOneError("schema 1 manifests are not supported: push the image again with a current client")
   }
   if (own !== null && claimed !== null && isManifestLike(claimed) && own !== claimed) {
     throw new TypeError(`its mediaType is ${JSON.stringify(own)} but it was announced as ${JSON.stringify(claimed)}`)

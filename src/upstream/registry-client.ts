@@ -94,11 +94,14 @@ export class RegistryClient {
     }
   }
 
-  async #authorization({ repository }: RegistryRequest, signal: AbortSignal): Promise<string | null> {
+  async #authorization({ repository, what }: RegistryRequest, signal: AbortSignal): Promise<string | null> {
     if (this.#login === null) return null
     const credential = await this.#options.keychain(repository, signal)
     if (this.#login.kind === "basic") return credential === null ? null : basicAuthorization(credential)
-    return await this.#options.tokens.authorization(this.#tokenRequest(this.#login, repository, credential), signal)
+    const request = this.#tokenRequest(this.#login, repository, credential)
+    return await this.#options.tokens
+      .authorization(request, signal)
+      .catch((error) => Promise.reject(about(what, error)))
   }
 
   #tokenRequest(
@@ -128,6 +131,19 @@ export class RegistryClient {
     const message = `${what}: ${this.host} ${reason}; check the credentials for ${formatRepository(repository)}`
     return new RegistryError("DENIED", message, { detail: "upstream_auth" })
   }
+}
+
+/** Tokens are fetched for many requests, so their failures do not name the one that is told of them. */
+function about(what: string, error: unknown): unknown {
+  if (!(error instanceof RegistryError)) return error
+  const { askedMs, code, detail, message, retryAfterSeconds, status } = error
+  return new RegistryError(code, `${what}: ${message}`, {
+    status,
+    askedMs,
+    ...(detail === null ? {} : { detail }),
+    ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
+    cause: error,
+  })
 }
 
 /** Null: a scheme that is not supported, or a realm that is no URL. */

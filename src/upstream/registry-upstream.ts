@@ -6,7 +6,7 @@ import { readBytes } from "../lib/stream.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import { type Digest, digestAlgorithm, digestOf, isDigest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
-import { MAX_MANIFEST_BYTES, manifestBlob } from "../oci/manifest.ts"
+import { MAX_MANIFEST_BYTES, manifestBlob, SchemaOneError } from "../oci/manifest.ts"
 import { bareMediaType, MANIFEST_TYPES } from "../oci/media-type.ts"
 import { formatReference, formatRepository, type RegistryReference, type Repository } from "../oci/reference.ts"
 import { errorText } from "../telemetry/log.ts"
@@ -99,7 +99,8 @@ async function readDocument(what: string, response: EgressResponse, expected: Di
     const blob = manifestBlob(bytes, contentType)
     return expected === null ? blob : { ...blob, descriptor: { ...blob.descriptor, digest: expected } }
   } catch (error) {
-    throw wrong(errorText(error), error)
+    if (!(error instanceof SchemaOneError)) throw wrong(errorText(error), error)
+    throw new RegistryError("MANIFEST_UNKNOWN", `${what} from ${url.host}: ${error.message}`, { cause: error })
   }
 }
 

@@ -27,6 +27,8 @@ export interface RunningFacade {
   readonly dir: string
   readonly host: string
   readonly url: string
+  /** Of the binary; null where the facade is in this process. */
+  readonly pid: number | null
   readonly logs: Readonly<Record<string, unknown>>[]
   /** Writes the specs again, as an editor does. */
   writeSpecs(specs: unknown): void
@@ -52,6 +54,7 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
     dir,
     host: `127.0.0.1:${running.port}`,
     url,
+    pid: running.pid,
     logs,
     writeSpecs: (specs) => writeFileSync(specsFile, JSON.stringify(specs)),
     get: async (path, init) => await fetch(`${url}${path}`, { redirect: "manual", decompress: false, ...init }),
@@ -61,6 +64,7 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
 
 interface Running {
   readonly port: number
+  readonly pid: number | null
   stop(): Promise<void>
 }
 
@@ -72,7 +76,7 @@ async function startSource(file: string, logs: Record<string, unknown>[]): Promi
     write: (line) => void logs.push(JSON.parse(line)),
   })
   const app = await startApp(await loadConfig(file), log)
-  return { port: app.registryPort ?? 0, stop: () => app.stop(true) }
+  return { port: app.registryPort ?? 0, pid: null, stop: () => app.stop(true) }
 }
 
 async function startBinary(
@@ -96,7 +100,7 @@ async function startBinary(
     child.kill("SIGKILL")
     await child.exited
   }
-  return { port: await promise, stop }
+  return { port: await promise, pid: child.pid, stop }
 }
 
 function parsed(line: string): Record<string, unknown> {

@@ -75,6 +75,17 @@ export async function layer(
   }
 }
 
+/** Bytes that nobody looks into, as in a base's layers, all different; another seed gives another digest. */
+export function opaqueLayer(size: number, seed = 0): TestLayer {
+  const words = new Uint32Array(Math.ceil(size / 4))
+  for (let index = 0, state = seed * 2654435761 + 1; index < words.length; index += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    words[index] = state
+  }
+  const bytes = new Uint8Array(words.buffer, 0, size)
+  return { ...content(`${OCI_LAYER}+gzip`, bytes), diffID: sha256(`${size} ${seed}`) }
+}
+
 export interface ImageOptions {
   readonly layers?: readonly TestLayer[]
   readonly architecture?: string

@@ -12,7 +12,7 @@ export function tempDir(): string {
   return dir
 }
 
-// Runs once, after the last file, because bunfig.toml loads this module before the first
+// Loaded before all tests (bunfig.toml): from a test file this would run once, after the first file that imports it
 afterAll(() => {
   for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true })
 })

@@ -31,7 +31,7 @@ describe.each(["source", "binary"] as Mode[])("manifests from %s", (mode) => {
     upstream.stop()
   })
 
-  test("GET by tag gives exact bytes with type, digest, length and quoted ETag", async () => {
+  test("[M1] [M2] GET by tag gives exact bytes with type, digest, length and quoted ETag", async () => {
     const response = await facade.get("/v2/fixed/multi/manifests/latest")
     const bytes = new Uint8Array(await response.arrayBuffer())
 
@@ -42,7 +42,7 @@ describe.each(["source", "binary"] as Mode[])("manifests from %s", (mode) => {
     expect(response.headers.get("etag")).toBe(`"${sha256(bytes)}"`)
   })
 
-  test("HEAD agrees with GET and has no body", async () => {
+  test("[M1] [M3] HEAD agrees with GET and has no body", async () => {
     const get = await facade.get("/v2/fixed/multi/manifests/latest")
     const head = await facade.get("/v2/fixed/multi/manifests/latest", { method: "HEAD" })
 
@@ -59,7 +59,7 @@ describe.each(["source", "binary"] as Mode[])("manifests from %s", (mode) => {
     [OCI_MANIFEST, OCI_MANIFEST],
     [`${OCI_MANIFEST};q=0.8, ${OCI_INDEX};q=0`, OCI_MANIFEST],
     ["text/html", OCI_INDEX],
-  ])("Accept %p is answered with %s", async (accept, type) => {
+  ])("[M7] Accept %p is answered with %s", async (accept, type) => {
     const response = await facade.get("/v2/fixed/multi/manifests/latest", {
       headers: accept === null ? {} : { accept },
     })
@@ -68,7 +68,7 @@ describe.each(["source", "binary"] as Mode[])("manifests from %s", (mode) => {
     expect(response.headers.get("vary")).toBe("Accept")
   })
 
-  test("a client that takes no index gets the manifest of the default platform", async () => {
+  test("[M7] a client that takes no index gets the manifest of the default platform", async () => {
     const response = await facade.get("/v2/fixed/multi/manifests/latest", { headers: { accept: OCI_MANIFEST } })
     const { config } = (await response.json()) as { config: { digest: string } }
     const blob = await facade.get(`/v2/fixed/multi/blobs/${config.digest}`)
@@ -76,7 +76,7 @@ describe.each(["source", "binary"] as Mode[])("manifests from %s", (mode) => {
     expect(await blob.json()).toMatchObject({ architecture: "arm64" })
   })
 
-  test("GET by digest ignores Accept and gives that digest", async () => {
+  test("[M6] GET by digest ignores Accept and gives that digest", async () => {
     const { manifests } = (await (await facade.get("/v2/fixed/multi/manifests/latest")).json()) as {
       manifests: { digest: string }[]
     }

@@ -13,11 +13,11 @@ export type RegistryRoute =
   | { readonly kind: "upload"; readonly name: string }
 
 /**
- * Parses the path after `/v2`, as it was sent. Read from the right, because a name may hold any of the words between
+ * Parses the path after `/v2/`, as it was sent. Read from the right, because a name may hold any of the words between
  * it and a reference. Throws RegistryError.
  */
 export function parseRoute(path: string): RegistryRoute {
-  const segments = path.replace(/^\//, "").split("/").map(decodeSegment)
+  const segments = path.split("/").map(decodeSegment)
   if (segments.length === 1 && segments[0] === "") return { kind: "base" }
   const verb = segments.at(-2) ?? ""
   const read = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined

@@ -27,14 +27,32 @@ const PAGE = `<!doctype html>
 </html>
 `
 
-const asset = (path: string, contentType: string) => () =>
-  new Response(Bun.file(path), {
-    headers: { "content-type": contentType, "content-disposition": "", "cache-control": "public, max-age=3600" },
+/** The page's links are relative, so that they hold behind any proxy, but not below `/swagger/`. */
+const toPage = () => new Response(null, { status: 308, headers: { location: "../swagger" } })
+
+function text(body: string, contentType: string): Response {
+  const length = String(Buffer.byteLength(body))
+  return new Response(body, { headers: { "content-type": contentType, "content-length": length } })
+}
+
+const asset = (path: string, contentType: string) => () => {
+  const file = Bun.file(path)
+  return new Response(file, {
+    headers: {
+      "content-type": contentType,
+      "content-length": String(file.size),
+      "content-disposition": "",
+      "cache-control": "public, max-age=3600",
+    },
   })
+}
 
 /** OpenAPI at /swagger/json and a page for people at /swagger, with everything that it needs: no other host is asked. */
 export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
   new Elysia({ name: "swagger" })
+    .mapResponse(({ responseValue }) =>
+      responseValue instanceof Response ? responseValue : text(JSON.stringify(responseValue), "application/json"),
+    )
     .use(
       swagger({
         provider: "swagger-ui",
@@ -52,7 +70,7 @@ export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
         },
       }),
     )
-    .get("/swagger", () => new Response(PAGE, { headers: { "content-type": "text/html; charset=utf-8" } }), {
+    .get("/swagger", ({ request }) => (request.url.endsWith("/") ? toPage() : text(PAGE, "text/html; charset=utf-8")), {
       detail: { hide: true },
     })
     .get("/swagger/script.js", asset(script, "text/javascript; charset=utf-8"), { detail: { hide: true } })

@@ -35,7 +35,13 @@ const failure = (description: string) => ({
 })
 const NOT_FOUND = failure("The name, tag or digest is unknown, or not readable under this name.")
 const INVALID = failure("The name or the digest is malformed.")
-const UNAVAILABLE = failure("An upstream fails; try again after Retry-After seconds.")
+/** Of upstreams, for whatever needs one. */
+const UPSTREAM_FAILURES = {
+  403: failure("An upstream refuses its credentials, or a rule forbids to ask it."),
+  429: failure("An upstream's limit of requests is reached; try again after Retry-After seconds."),
+  502: failure("An upstream sends what it should not."),
+  503: failure("An upstream fails; try again after Retry-After seconds."),
+}
 const binary = { "application/octet-stream": { schema: { type: "string" as const, format: "binary" } } }
 const document = { "application/vnd.oci.image.manifest.v1+json": {}, "application/vnd.oci.image.index.v1+json": {} }
 
@@ -63,7 +69,7 @@ const pullPaths = (prefix: string): Paths => ({
       304: { description: "The client has it." },
       400: INVALID,
       404: NOT_FOUND,
-      503: UNAVAILABLE,
+      ...UPSTREAM_FAILURES,
     },
   }),
   [`${prefix}/v2/{name}/blobs/{digest}`]: read("Blob", {
@@ -85,8 +91,7 @@ const pullPaths = (prefix: string): Paths => ({
       400: INVALID,
       404: NOT_FOUND,
       416: failure("The range is outside the blob."),
-      502: failure("Every source gave wrong bytes."),
-      503: UNAVAILABLE,
+      ...UPSTREAM_FAILURES,
     },
   }),
 })
