@@ -53,6 +53,7 @@ export async function runChaos(given: ChaosOptions): Promise<ChaosReport> {
   const facade = await startUnderTest({ universe, upstream: upstream.host, diskFaults: options.diskFaults })
   const tally: Tally = { pulls: 0, completed: 0, failed: 0, slowestMs: 0 }
   const violations: Violation[] = []
+  const startRss = process.memoryUsage.rss()
   let peakRss = 0
   let next = 0
   const clientOptions = {
@@ -70,7 +71,7 @@ export async function runChaos(given: ChaosOptions): Promise<ChaosReport> {
       const target = targetOf(universe, op, ops)
       if (op % OPS_PER_ROT === 0) rot(facade.store, createRandom(seed, "rot", op), { target, rotted })
       await act(op, target, clientOptions, { tally, violations })
-      peakRss = Math.max(peakRss, process.memoryUsage.rss())
+      peakRss = Math.max(peakRss, process.memoryUsage.rss() - startRss)
     }
   }
   await Promise.all(Array.from({ length: options.clients }, work))

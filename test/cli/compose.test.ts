@@ -78,7 +78,7 @@ describe("compose", () => {
     [["app", "--platform", "s390x"], 'Cannot parse platform "s390x"'],
     [["nobody"], "Cannot find fixed/nobody: no image of that name is configured"],
     [["remote/app"], "Cannot find remote/app"],
-    [["gone"], "lab/gone:1: the registry has no such image; check the name and the tag"],
+    [["gone"], "answered 404, it has no such image; check the name and the tag"],
   ])("%j fails with code 1", async (args, message) => {
     const { code, out, err } = await compose(...args)
 

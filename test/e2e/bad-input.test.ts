@@ -32,7 +32,7 @@ const SPECS: Readonly<Record<string, object>> = {
 
 /** Name, status, and what the user is told. */
 const FAULTS: readonly (readonly [string, number, string])[] = [
-  ["no-base", 404, "Cannot find image HOST/lab/none:1: the registry has no such image"],
+  ["no-base", 404, "Cannot find image HOST/lab/none:1: HOST answered 404, it has no such image"],
   ["no-platform", 404, "it has no platform linux/s390x, available: linux/amd64"],
   ["no-layout", 502, "nowhere: the directory is no OCI image layout"],
   ["no-file", 500, "Cannot add layer file none.tar: there is no file "],

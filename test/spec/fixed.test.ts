@@ -129,7 +129,7 @@ describe("FixedSpecProvider", () => {
   test("does not start on a file that is missing or wrong", async () => {
     const path = join(tempDir(), "specs.json")
 
-    await expect(provide(path)).rejects.toThrow("ENOENT")
+    await expect(provide(path)).rejects.toThrow(`Cannot read ${path}`)
     writeFileSync(path, '{"app": {}}')
     await expect(provide(path)).rejects.toThrow(`${path}:1: app.baseRef: is missing`)
   })

@@ -181,7 +181,7 @@ describe("a registry with Bearer login", () => {
 
     expect(failure.code).toBe(code)
     expect(failure.message).toContain(reason)
-    expect(failure.message).toStartWith(`Cannot log in to ${upstream.host}: `)
+    expect(failure.message).toStartWith(`Cannot get lab/app: Cannot log in to ${upstream.host}: `)
     expect(failure.message).not.toContain("ünter2")
   })
 
