@@ -28,7 +28,7 @@ import type { LayerRequest } from "./layer/layer.ts"
 import { UrlLayerSource } from "./layer/url.ts"
 import { openFilesLimit } from "./lib/open-files.ts"
 import { Semaphore } from "./lib/semaphore.ts"
-import { parseReference } from "./oci/reference.ts"
+import { canonicalHost, parseReference } from "./oci/reference.ts"
 import { FixedSpecProvider } from "./spec/fixed.ts"
 import { DiskStore } from "./store/disk.ts"
 import type { Logger } from "./telemetry/log.ts"
@@ -113,6 +113,7 @@ export async function buildRegistry(
     store,
     caches: [],
     downloads,
+    metrics,
     clock,
     patienceMs: tuning.composing.patienceMs,
   })
@@ -131,7 +132,14 @@ export async function startApp(config: Config, log: Logger, tuning: Tuning = PRO
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
   const parts = await buildRegistry(registry, log, tuning)
   const { images, metrics, store } = parts
-  const handle = httpApp({ facade: () => images, prefix: registry.prefix, isPrivate: false, version: VERSION, log })
+  const handle = httpApp({
+    facade: () => images,
+    prefix: registry.prefix,
+    isPrivate: false,
+    version: VERSION,
+    log,
+    metrics,
+  })
   const { requests } = fileBudget(tuning)
   const background = new AbortController()
   const listeners: Listener[] = []
@@ -211,10 +219,10 @@ async function storeDirectory({ store }: RegistryConfig, log: Logger) {
 
 function buildEgress({ upstreams }: RegistryConfig, { clock, egress }: Tuning): Egress {
   const authorities = new Map<string, string>()
-  for (const [host, { ca }] of upstreams) if (ca !== null) authorities.set(apiHost(host), readFileSync(ca, "utf8"))
+  for (const [host, { ca }] of upstreams) if (ca !== null) authorities.set(host, readFileSync(ca, "utf8"))
   const hostSettings = (host: string) => ({
-    insecureSkipVerify: upstreams.get(host)?.insecureSkipVerify ?? false,
-    ca: authorities.get(host) ?? null,
+    insecureSkipVerify: upstreams.get(canonicalHost(host))?.insecureSkipVerify ?? false,
+    ca: authorities.get(canonicalHost(host)) ?? null,
   })
   const allowsPlainHTTP = (host: string) => isPlain(upstreams, host)
   return limitedEgress(createEgress({ ...egress, clock, hostSettings, allowsPlainHTTP }), { ...egress, clock })
@@ -240,7 +248,7 @@ const apiHost = (host: string): string => (host === "docker.io" ? "registry-1.do
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/
 
 const isPlain = (upstreams: RegistryConfig["upstreams"], host: string): boolean =>
-  upstreams.get(host)?.plainHTTP ?? LOOPBACK.test(host)
+  upstreams.get(canonicalHost(host))?.plainHTTP ?? LOOPBACK.test(host)
 
 const keychain =
   (upstreams: RegistryConfig["upstreams"]): Keychain =>

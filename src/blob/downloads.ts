@@ -10,6 +10,7 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { type AttemptPolicy, Attempts } from "./attempts.ts"
 import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
 import { Download, type DownloadEvents } from "./download.ts"
+import { measured } from "./measured.ts"
 import { readDownload } from "./read-download.ts"
 import type { Reader } from "./readers.ts"
 import type { OpenSpool } from "./spool.ts"
@@ -140,7 +141,7 @@ export class Downloads {
     const running = this.#running.get(descriptor.digest)
     if (running === undefined) return this.#start(descriptor, sources)
     this.#options.metrics.coalesced.inc()
-    running.addSources(this.#trusted(descriptor.digest, sources))
+    running.addSources(this.#trusted(descriptor.digest, sources).map((source) => measured(source, this.#options)))
     return running
   }
 
@@ -155,7 +156,7 @@ export class Downloads {
   #begin(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
     const { clock, openSpool, policy } = this.#options
     const trusted = this.#trusted(descriptor.digest, sources)
-    const usable = trusted.length > 0 ? trusted : sources
+    const usable = (trusted.length > 0 ? trusted : sources).map((source) => measured(source, this.#options))
     const download = new Download({
       descriptor,
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),

@@ -4,6 +4,7 @@ import { parseDuration } from "../lib/duration.ts"
 import { type JsonText, parseJsonText } from "../lib/json-text.ts"
 import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
 import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts"
+import { canonicalHost } from "../oci/reference.ts"
 import { checkMeaning, unavailableSections } from "./check.ts"
 import { type ConfigFile, configSchema, type StaticLayerSection, type UpstreamSection } from "./schema.ts"
 
@@ -108,7 +109,7 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     defaultPlatform: section.defaultPlatform === undefined ? hostPlatform() : parsePlatform(section.defaultPlatform),
     upstreams: new Map(
       Object.entries(section.upstreams ?? {}).map(([host, upstream]) => [
-        host.toLowerCase(),
+        canonicalHost(host),
         toUpstream(dir, upstream),
       ]),
     ),

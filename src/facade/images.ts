@@ -10,6 +10,7 @@ import { RegistryError } from "../oci/error.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
 import type { ImageSpec, SpecProvider } from "../spec/spec.ts"
 import type { BlobStore, DocumentStore } from "../store/store.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
 import type { Composer, Composition, ServedImage } from "./composer.ts"
 import type { Facade, NamedImage } from "./facade.ts"
 import { contains, type RecentImages } from "./recent-images.ts"
@@ -22,6 +23,7 @@ export interface ImagesOptions {
   /** Places to look in before the sources of a layer are asked, nearest first; the store is not among them. */
   readonly caches: readonly BlobSource[]
   readonly downloads: Downloads
+  readonly metrics: Metrics
   readonly clock: Clock
   /** How long a client waits for an image to be composed before it is told to come back. */
   readonly patienceMs: number
@@ -74,6 +76,7 @@ export class Images implements Facade {
     const { caches, downloads, store } = this.#options
     const { descriptor, sources } = entry
     const file = store.findVerified(descriptor)
+    this.#options.metrics.blobRequests.inc({ source: "disk", outcome: file === null ? "miss" : "hit" })
     if (file !== null) return file
     const cold = downloads.cold(descriptor, [...caches, ...sources])
     return { ...cold, obtain: async (opener) => (await store.find(descriptor, opener)) ?? (await cold.obtain(opener)) }

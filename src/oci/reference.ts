@@ -105,17 +105,23 @@ function splitHost(named: string): { readonly host: string; readonly rest: strin
 
 const isHost = (text: string): boolean => HOST.test(text) && URL.parse(`http://${text}`) !== null
 
-function canonicalRepository(host: string, path: string): Repository {
-  const lower = host.toLowerCase()
-  if (!DOCKER_HUB.has(lower)) return { host: lower, path }
-  return { host: "docker.io", path: path.includes("/") ? path : `library/${path}` }
+/** One name per registry: Docker Hub has three. */
+export const canonicalHost = (host: string): string =>
+  DOCKER_HUB.has(host.toLowerCase()) ? "docker.io" : host.toLowerCase()
+
+function canonicalRepository(written: string, path: string): Repository {
+  const host = canonicalHost(written)
+  if (host !== "docker.io") return { host, path }
+  return { host, path: path.includes("/") ? path : `library/${path}` }
 }
 
 export const formatRepository = ({ host, path }: Repository): string => `${host}/${path}`
 
 /** The repository or layout of an image, without tag and digest; a reference itself. */
 export const formatLocation = (reference: RegistryReference | LayoutReference): string =>
-  reference.kind === "layout" ? `oci:${reference.dir}` : formatRepository(reference.repository)
+  reference.kind === "layout"
+    ? `oci:${reference.dir}${/:[^/]*$/.test(reference.dir) ? "/" : ""}`
+    : formatRepository(reference.repository)
 
 /** The canonical text: a reference by digest keeps its tag for people to read. */
 export function formatReference(reference: ImageReference): string {

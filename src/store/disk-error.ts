@@ -1,3 +1,4 @@
+import { type BigIntStats, lstatSync } from "node:fs"
 import { type BypassReason, StoreBypass } from "./store.ts"
 
 const REASONS: Readonly<Record<string, BypassReason>> = {
@@ -14,6 +15,15 @@ export function diskTrouble(error: unknown): StoreBypass {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   const message = error instanceof Error ? error.message : String(error)
   return new StoreBypass(REASONS[code] ?? "io", `The disk store cannot be written: ${message}`, { cause: error })
+}
+
+/** Null: there is no such file, or the disk does not tell, which is no different for who wants to read it. */
+export function statOrNull(path: string): BigIntStats | null {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+  } catch {
+    return null
+  }
 }
 
 /** True for a path that is not there, which is no trouble. */

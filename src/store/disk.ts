@@ -1,4 +1,3 @@
-import { lstatSync } from "node:fs"
 import { lstat, mkdir, readdir, readFile, statfs, unlink, utimes, writeFile } from "node:fs/promises"
 import type { FileBlob, ReadyBlob } from "../blob/blob.ts"
 import type { Spool } from "../blob/spool.ts"
@@ -10,7 +9,7 @@ import { type Digest, digestAlgorithm, digestOf } from "../oci/digest.ts"
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import { diskTrouble, isMissing } from "./disk-error.ts"
+import { diskTrouble, isMissing, statOrNull } from "./disk-error.ts"
 import { DiskFacts } from "./disk-facts.ts"
 import { DiskImageLog } from "./disk-images.ts"
 import { DiskIndex, stateOf } from "./disk-index.ts"
@@ -66,6 +65,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   readonly #quota: Quota
   readonly #log: DiskImageLog
   #workplace: Promise<Workplace> | null = null
+  readonly #putting = new Set<Promise<void>>()
   readonly #told = new Map<BypassReason, number>()
   #trouble: { readonly error: StoreBypass; readonly until: number } | null = null
 
@@ -117,8 +117,8 @@ export class DiskStore implements BlobStore, DocumentStore {
 
   async get(digest: Digest): Promise<Uint8Array<ArrayBuffer> | null> {
     const path = this.#paths.blob(digest)
-    const stat = lstatSync(path, { throwIfNoEntry: false })
-    if (stat === undefined || !stat.isFile() || stat.size > MAX_MANIFEST_BYTES) return null
+    const stat = statOrNull(path)
+    if (stat === null || !stat.isFile() || stat.size > MAX_MANIFEST_BYTES) return null
     const bytes = await readFile(path).catch(() => null)
     if (bytes === null) return null
     if (digestOf(bytes, digestAlgorithm(digest)) === digest) return new Uint8Array(bytes)
@@ -126,8 +126,14 @@ export class DiskStore implements BlobStore, DocumentStore {
     return null
   }
 
-  async put({ descriptor, bytes }: JsonBlob): Promise<void> {
-    if (lstatSync(this.#paths.blob(descriptor.digest), { throwIfNoEntry: false })?.size === descriptor.size) return
+  async put(document: JsonBlob): Promise<void> {
+    const putting = this.#put(document).finally(() => this.#putting.delete(putting))
+    this.#putting.add(putting)
+    await putting
+  }
+
+  async #put({ descriptor, bytes }: JsonBlob): Promise<void> {
+    if (statOrNull(this.#paths.blob(descriptor.digest))?.size === BigInt(descriptor.size)) return
     try {
       const spool = await this.spool(bytes.byteLength)
       try {
@@ -191,7 +197,9 @@ export class DiskStore implements BlobStore, DocumentStore {
     }
   }
 
+  /** Waits for what is being written. */
   async close(): Promise<void> {
+    await Promise.all(this.#putting)
     const workplace = await this.#workplace?.catch(() => null)
     await workplace?.leave()
   }

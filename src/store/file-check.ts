@@ -1,4 +1,4 @@
-import { constants, lstatSync } from "node:fs"
+import { constants } from "node:fs"
 import { type FileHandle, open, rename } from "node:fs/promises"
 import { join } from "node:path"
 import type { FileBlob, ReadyBlob, StreamBlob } from "../blob/blob.ts"
@@ -9,6 +9,7 @@ import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, type Digest, digestAlgorithm, digestHex } from "../oci/digest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
+import { statOrNull } from "./disk-error.ts"
 import { type DiskIndex, stateOf } from "./disk-index.ts"
 import type { DiskPaths } from "./disk-path.ts"
 
@@ -44,8 +45,8 @@ export class FileCheck {
     const path = this.#options.paths.blob(descriptor.digest)
     const entry = this.#options.index.get(descriptor.digest)
     if (entry === null || entry.checked === null || entry.size !== descriptor.size) return null
-    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-    if (stat === undefined || stateOf(stat) !== entry.checked) return null
+    const stat = statOrNull(path)
+    if (stat === null || stateOf(stat) !== entry.checked) return null
     entry.usedAt = Date.now()
     return { kind: "file", descriptor, path }
   }
@@ -55,9 +56,9 @@ export class FileCheck {
     const verified = this.findVerified(descriptor)
     if (verified !== null) return verified
     const path = this.#options.paths.blob(descriptor.digest)
-    const stat = lstatSync(path, { throwIfNoEntry: false })
-    if (stat === undefined) return null
-    if (!stat.isFile() || stat.size !== descriptor.size) {
+    const stat = statOrNull(path)
+    if (stat === null) return null
+    if (!stat.isFile() || stat.size !== BigInt(descriptor.size)) {
       await this.#putAside(descriptor.digest, `it has ${stat.size} bytes instead of ${descriptor.size}`)
       return null
     }

@@ -118,10 +118,15 @@ async function readManifest(reading: Reading, blob: JsonBlob, entry: DescriptorN
   }
   const config = await readConfig(reading, manifest.config.descriptor)
   if (config.diffIDs.length !== manifest.layers.length) {
-    throw unusable(reference, `it has ${manifest.layers.length} layers but ${config.diffIDs.length} diff_ids`)
+    throw unusable(
+      reference,
+      `it has ${counted(manifest.layers.length, "layer")} but ${counted(config.diffIDs.length, "diff_id")}`,
+    )
   }
   return { entry, manifest, config, platform: entry?.descriptor.platform ?? config.platform }
 }
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
 async function readConfig({ reader, reference, signal }: Reading, descriptor: Descriptor): Promise<ImageConfig> {
   const { bytes } = await reader.document(reference, descriptor, signal)

@@ -40,8 +40,8 @@ const FAULTS: readonly (readonly [string, number, string])[] = [
   ["cut-tar", 500, "Cannot add layer file cut.tar: the archive is cut off"],
   ["cut-gzip", 500, "Cannot add layer file cut.tar.gz: "],
   ["no-content", 500, "Cannot add layer content: it is no tar archive"],
-  ["wrong-base", 502, "Cannot use image HOST/lab/wrong:1: it has 1 layers but 2 diff_ids"],
-  ["wrong-addon", 502, "Cannot use image HOST/lab/wrong:1: it has 1 layers but 2 diff_ids"],
+  ["wrong-base", 502, "Cannot use image HOST/lab/wrong:1: it has 1 layer but 2 diff_ids"],
+  ["wrong-addon", 502, "Cannot use image HOST/lab/wrong:1: it has 1 layer but 2 diff_ids"],
   ["html", 502, "Cannot get manifest HOST/lab/html:1: HOST sent something that is no manifest, it is a web page"],
 ]
 

@@ -149,7 +149,7 @@ describe("Composer", () => {
 
     expect(architectures((await compose({ baseRef: BASE })).root)).toEqual(["amd64"])
     expect(logs).toMatchObject([{ level: "warning", message: "leaving a platform out", base: BASE }])
-    await expect(compose({ baseRef: "x.io/broken:1" })).rejects.toThrow("it has 1 layers but 0 diff_ids")
+    await expect(compose({ baseRef: "x.io/broken:1" })).rejects.toThrow("it has 1 layer but 0 diff_ids")
   })
 
   test("an index of attestations alone has no image", async () => {

@@ -48,6 +48,7 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
     store,
     caches: [],
     downloads: noDownloads,
+    metrics: createMetrics(),
     clock,
     patienceMs: 25_000,
   })

@@ -207,7 +207,7 @@ describe("images that cannot be added", () => {
     [
       "fewer diff_ids than layers",
       { config: { rootfs: { type: "layers", diff_ids: [] } } },
-      "it has 1 layers but 0 diff_ids",
+      "it has 1 layer but 0 diff_ids",
     ],
     [
       "an artifact",

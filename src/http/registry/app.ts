@@ -1,8 +1,10 @@
 import { Elysia, t } from "elysia"
+import type { LocatedBlob } from "../../blob/blob.ts"
 import type { Facade } from "../../facade/facade.ts"
 import { RegistryError } from "../../oci/error.ts"
 import { OCI_INDEX } from "../../oci/media-type.ts"
 import { isDigestTag } from "../../oci/reference.ts"
+import type { Metrics } from "../../telemetry/metrics.ts"
 import { respond } from "../respond.ts"
 import { wantsSingleManifest } from "./accept.ts"
 import { parseRoute, type RegistryRoute } from "./route.ts"
@@ -15,6 +17,7 @@ export interface RegistryAppOptions {
   readonly prefix: string
   /** True when clients must log in, so that shared caches must not keep answers. */
   readonly isPrivate: boolean
+  readonly metrics: Metrics
 }
 
 /** The path after `/v2/`, decoded into what it is about. */
@@ -74,7 +77,9 @@ async function answer(asked: Asked): Promise<Response> {
     }
     case "blob": {
       const blob = await options.facade().blob(route.name, route.digest, request.signal)
-      return await respond(request, blob, lasting(blob.descriptor.mediaType, options))
+      const response = await respond(request, blob, lasting(blob.descriptor.mediaType, options))
+      if (request.method === "GET") countBytes(options.metrics, blob, response)
+      return response
     }
     case "tags":
       return await tagList(route.name, asked)
@@ -85,6 +90,13 @@ async function answer(asked: Asked): Promise<Response> {
     default:
       return route satisfies never
   }
+}
+
+/** Counts what is sent straight from a file or from memory; transfers count for themselves. */
+function countBytes(metrics: Metrics, { kind }: LocatedBlob, { headers, status }: Response): void {
+  if (status !== 200 && status !== 206) return
+  if (kind === "file" || kind === "bytes")
+    metrics.blobBytes.inc({ source: kind === "file" ? "disk" : "config" }, Number(headers.get("content-length")))
 }
 
 /** Any tag names the composed image, as in the original; but tags that speak of a digest would speak of another image's. */
