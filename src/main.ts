@@ -2,7 +2,9 @@ import { findCommand } from "./cli/commands.ts"
 import { readGlobalFlags } from "./cli/global-flags.ts"
 import { UsageError } from "./cli/io.ts"
 import { createOutput } from "./cli/output.ts"
+import { takeProxySettings } from "./egress/proxy.ts"
 import { createLogger, errorText, LEVELS, type Level } from "./telemetry/log.ts"
+import { PRODUCTION } from "./tuning.ts"
 import { VERSION } from "./version.ts"
 
 const { isJson, isVerbose, rest } = readGlobalFlags(process.argv.slice(2))
@@ -34,7 +36,8 @@ const stderr = createOutput(process.stderr)
 async function main([name, ...args]: readonly string[]): Promise<number> {
   try {
     const shutdown = { gentle: gentle.signal, forced: forced.signal }
-    return await findCommand(name)(args, { out: stdout.write, err: stderr.write, log, shutdown })
+    const tuning = { ...PRODUCTION, proxies: takeProxySettings(process.env) }
+    return await findCommand(name)(args, { out: stdout.write, err: stderr.write, log, shutdown, tuning })
   } catch (error) {
     stderr.write(`registry-facade: ${errorText(error)}\n`)
     return error instanceof UsageError ? 2 : 1

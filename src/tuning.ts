@@ -1,5 +1,6 @@
 import type { DownloadPolicy } from "./blob/downloads.ts"
 import type { OpenSpool } from "./blob/spool.ts"
+import { NO_PROXIES, type ProxySettings } from "./egress/proxy.ts"
 import { type Clock, systemClock } from "./lib/clock.ts"
 
 /** Time, chance, disk, and every number that decides how patient the program is; tests give others. */
@@ -9,6 +10,7 @@ export interface Tuning {
   readonly random: () => number
   /** Stands between the program and its disk. */
   readonly disk: (open: OpenSpool) => OpenSpool
+  readonly proxies: ProxySettings
   readonly downloads: Omit<DownloadPolicy, "random">
   readonly documents: {
     readonly attempts: number
@@ -24,10 +26,22 @@ export interface Tuning {
   readonly egress: {
     /** From a request to the first byte of its answer. */
     readonly firstByteMs: number
+    /** Until a connection is open. */
+    readonly connectMs: number
     /** Between two pieces of a body. */
     readonly progressMs: number
+    /** Fewer bytes than this within `trickleMs` are no progress. */
+    readonly trickleBytes: number
+    readonly trickleMs: number
     readonly perHost: number
     readonly queueMs: number
+    /** How long a request waits for a host that has asked to be left alone, and the longest time that it can ask for. */
+    readonly patienceMs: number
+    readonly maxPauseMs: number
+    /** Failures in a row after which a host is left alone; for how long at first, and at most. */
+    readonly failures: number
+    readonly openMs: number
+    readonly maxOpenMs: number
   }
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
@@ -40,6 +54,7 @@ export const PRODUCTION: Tuning = {
   clock: systemClock,
   random: Math.random,
   disk: (open) => open,
+  proxies: NO_PROXIES,
   downloads: {
     perSource: 6,
     baseMs: 50,
@@ -50,13 +65,28 @@ export const PRODUCTION: Tuning = {
     lingerMs: 5000,
     finishBytes: 64 * MIB,
     concurrency: 256,
+    firstConcurrency: 32,
+    rampMs: 2000,
     queueMs: 10_000,
     failureMs: 1000,
     distrustMs: 600_000,
   },
   documents: { attempts: 4, baseMs: 50, capMs: 5000, patienceMs: 10_000, budgetMs: 15_000 },
   composing: { patienceMs: 25_000 },
-  egress: { firstByteMs: 30_000, progressMs: 30_000, perHost: 64, queueMs: 10_000 },
+  egress: {
+    connectMs: 5000,
+    firstByteMs: 30_000,
+    progressMs: 30_000,
+    trickleBytes: 60 * 1024,
+    trickleMs: 60_000,
+    perHost: 64,
+    queueMs: 10_000,
+    patienceMs: 10_000,
+    maxPauseMs: 60_000,
+    failures: 5,
+    openMs: 1000,
+    maxOpenMs: 5000,
+  },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   maintenanceMs: 10 * 60 * 1000,
 }

@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "blob",
     "compose",
     "store/store",
+    "upstream/policy",
     "upstream/upstream",
     "upstream/variants",
     "layer/layer",
@@ -31,7 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "tuning", "version"],
   app: ["*"],
   main: ["*"],
-  tuning: ["lib", "blob"],
+  tuning: ["lib", "blob", "egress/proxy"],
   version: [],
 }
 
@@ -45,7 +46,10 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "@sinclair/typebox": ["config", "spec", "lib"],
   "@bufbuild/protobuf": ["spec/encoded"],
   "lru-cache": ["blob", "egress", "upstream", "layer", "facade"],
+  "ipaddr.js": ["egress"],
+  tldts: ["upstream"],
   "bun:ffi": ["lib"],
+  "node:dns/promises": ["app"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
   "node:os": ["app"],

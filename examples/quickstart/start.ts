@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { startApp } from "../../src/app.ts"
+import { startApp } from "../../src/app/app.ts"
 import { type Config, loadConfig } from "../../src/config/load.ts"
 import { createLogger, errorText } from "../../src/telemetry/log.ts"
 import { VERSION } from "../../src/version.ts"

@@ -26,8 +26,7 @@ interface Candidate {
 const MAX_MISMATCHES = 2
 
 /** A source whose failure is final for this blob: asking again gives the same answer. */
-const isFinal = (error: unknown): boolean =>
-  error instanceof RegistryError && error.code !== "UNAVAILABLE" && error.code !== "TOOMANYREQUESTS"
+const isFinal = (error: unknown): boolean => error instanceof RegistryError && !error.mayPass
 
 const byTrust = (one: Candidate, other: Candidate): number =>
   one.mismatches - other.mismatches || one.notBefore - other.notBefore

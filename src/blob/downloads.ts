@@ -26,6 +26,9 @@ export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
   readonly finishBytes: number
   /** Transfers at the same time; more wait in a queue. */
   readonly concurrency: number
+  /** Transfers at the same time after the start, when a fleet may have lost its caches at once; doubles every `rampMs`. */
+  readonly firstConcurrency: number
+  readonly rampMs: number
   readonly queueMs: number
   /** How long a failure answers for the same blob without asking the sources again. */
   readonly failureMs: number
@@ -63,7 +66,8 @@ export class Downloads {
 
   constructor(options: DownloadsOptions) {
     this.#options = options
-    this.#slots = new Semaphore(options.policy.concurrency)
+    this.#slots = new Semaphore(Math.min(options.policy.firstConcurrency, options.policy.concurrency))
+    void this.#ramp()
   }
 
   /** A blob that will be fetched from the first of `sources` that has it. No I/O until it is asked for. */
@@ -176,6 +180,17 @@ export class Downloads {
     await download.run()
     release()
     this.#forget(download)
+  }
+
+  async #ramp(): Promise<void> {
+    const { clock, policy } = this.#options
+    let slots = Math.min(policy.firstConcurrency, policy.concurrency)
+    while (slots < policy.concurrency && !this.#shutdown.signal.aborted) {
+      await clock.sleep(policy.rampMs, this.#shutdown.signal).catch(() => {})
+      const more = Math.min(slots, policy.concurrency - slots)
+      this.#slots.grow(more)
+      slots += more
+    }
   }
 
   /** Null: the download failed because no slot became free in time. */

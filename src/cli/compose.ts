@@ -1,4 +1,4 @@
-import { buildRegistry } from "../app.ts"
+import { buildRegistry } from "../app/registry.ts"
 import { loadConfig } from "../config/load.ts"
 import type { ComposedPlatform, Composition } from "../facade/composer.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
@@ -9,21 +9,24 @@ import { type Command, UsageError } from "./io.ts"
 const OPTIONS = { platform: { type: "string" }, output: { type: "string" } } as const
 
 /** Prints what an image would consist of, without serving it. */
-export const compose: Command = async (args, { out, log, shutdown }) => {
+export const compose: Command = async (args, { out, log, shutdown, tuning }) => {
   const { values, positionals } = readArguments(args, OPTIONS, ["config.json", "name"])
   if (values.output !== undefined) throw new UsageError("--output is not available yet")
   const [file = "", name = ""] = positionals
   const { registry } = await loadConfig(file)
   if (registry === null) throw new Error(`${file} has no section "registry"`)
-  const parts = await buildRegistry(registry, log)
+  const parts = await buildRegistry(registry, log, tuning)
   try {
-    const composition = await parts.images.composition(name.includes("/") ? name : `fixed/${name}`, shutdown.gentle)
+    const composition = await parts.images.composition(repositoryOf(name), shutdown.gentle)
     out(`${JSON.stringify(describe(composition, values.platform), null, 2)}\n`)
     return 0
   } finally {
     await parts.close()
   }
 }
+
+/** A name of the file of fixed specs may be given without its provider. */
+const repositoryOf = (name: string): string => (/^(?:fixed|remote)\//.test(name) ? name : `fixed/${name}`)
 
 function describe({ platforms, root }: Composition, wanted: string | undefined) {
   const chosen =

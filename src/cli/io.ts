@@ -1,11 +1,13 @@
 import { findClosest } from "../lib/closest.ts"
 import type { Logger } from "../telemetry/log.ts"
+import type { Tuning } from "../tuning.ts"
 
 /** What a command may use of the process that it runs in. */
 export interface CommandIO {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
   readonly log: Logger
+  readonly tuning: Tuning
   /** Aborted when the process is asked to end; aborted again means at once. */
   readonly shutdown: ShutdownSignals
 }

@@ -1,7 +1,6 @@
-import { openStore } from "../app.ts"
+import { openStore } from "../app/disk.ts"
 import { loadConfig } from "../config/load.ts"
 import { createMetrics } from "../telemetry/metrics.ts"
-import { PRODUCTION } from "../tuning.ts"
 import { readArguments } from "./args.ts"
 import { type Command, type CommandIO, unknownCommand } from "./io.ts"
 
@@ -38,7 +37,7 @@ export const store: Command = async ([verb, ...args], io) => {
   if (registry === null || registry.store === null) throw new Error(`${file} configures no "registry.store"`)
   const opened = openStore(
     { ...registry, store: registry.store },
-    { log: io.log, metrics: createMetrics(), tuning: PRODUCTION },
+    { log: io.log, metrics: createMetrics(), tuning: io.tuning },
   )
   try {
     return await work(opened, io)

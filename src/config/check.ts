@@ -66,7 +66,6 @@ export function unavailableSections({
     [providers.length > 0, ["registry", "remoteSpecProvider"]],
     [registry?.requireAuth === true, ["registry", "requireAuth"]],
     [registry?.tls !== undefined, ["registry", "tls"]],
-    [registry?.allowedUpstreams !== undefined, ["registry", "allowedUpstreams"]],
     [registry?.redis?.enabled === true, ["registry", "redis", "enabled"]],
     [registry?.ipfs?.enabled === true, ["registry", "ipfs", "enabled"]],
   ]

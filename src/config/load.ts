@@ -29,6 +29,9 @@ export interface RegistryConfig {
   readonly staticLayers: readonly StaticLayerConfig[]
   readonly fixedSpecs: string | null
   readonly tagTtlMs: number
+  readonly staleIfErrorMs: number
+  /** Patterns of repositories; null allows all. */
+  readonly allowedUpstreams: readonly string[] | null
   readonly defaultPlatform: Platform
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>
 }
@@ -45,6 +48,7 @@ export interface UpstreamConfig {
   readonly plainHTTP: boolean | null
   readonly insecureSkipVerify: boolean
   readonly ca: string | null
+  readonly mirrors: readonly URL[]
   readonly username: string | null
   readonly passwordFile: string | null
 }
@@ -106,6 +110,8 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     })),
     fixedSpecs: path(section.fixedSpecFN),
     tagTtlMs: parseDuration(section.tagTTL ?? "60s"),
+    staleIfErrorMs: parseDuration(section.staleIfError ?? "24h"),
+    allowedUpstreams: section.allowedUpstreams ?? null,
     defaultPlatform: section.defaultPlatform === undefined ? hostPlatform() : parsePlatform(section.defaultPlatform),
     upstreams: new Map(
       Object.entries(section.upstreams ?? {}).map(([host, upstream]) => [
@@ -126,6 +132,7 @@ function toUpstream(dir: string, upstream: UpstreamSection): UpstreamConfig {
     plainHTTP: upstream.plainHTTP ?? null,
     insecureSkipVerify: upstream.insecureSkipVerify ?? false,
     ca: path(upstream.ca),
+    mirrors: (upstream.mirrors ?? []).map((mirror) => new URL(mirror)),
     username: upstream.username || null,
     passwordFile: path(upstream.passwordFile),
   }

@@ -45,6 +45,7 @@ export function failedRequest(what: string, error: unknown): RegistryError {
   if (error instanceof StatusError) return refusedContent(what, error)
   if (!(error instanceof EgressError)) throw error
   const text = `${what}: ${error.message}`
+  const wait = { retryAfterSeconds: Math.max(2, Math.ceil(error.askedMs / 1000)), askedMs: error.askedMs, cause: error }
   switch (error.fault) {
     case "denied":
       return new RegistryError("DENIED", text, { detail: "egress", cause: error })
@@ -53,11 +54,13 @@ export function failedRequest(what: string, error: unknown): RegistryError {
         detail: "upstream_tls",
         cause: error,
       })
+    case "busy":
+      return new RegistryError("TOOMANYREQUESTS", text, wait)
     case "silent":
-      return new RegistryError("UNAVAILABLE", text, { status: 504, retryAfterSeconds: 2, cause: error })
+      return new RegistryError("UNAVAILABLE", text, { ...wait, status: 504 })
     case "network":
     case "answer":
-      return new RegistryError("UNAVAILABLE", text, { retryAfterSeconds: 2, cause: error })
+      return new RegistryError("UNAVAILABLE", text, wait)
     default:
       return error.fault satisfies never
   }

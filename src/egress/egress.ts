@@ -4,6 +4,8 @@ export interface EgressRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** Value of Authorization. Goes to the origin of `url` and nowhere else, wherever redirects lead. */
   readonly authorization?: string | null
+  /** Who has sent us there, for what was not asked for by an operator or a spec: a redirect, a token server. */
+  readonly via?: URL | null
 }
 
 export interface EgressResponse {
@@ -29,16 +31,24 @@ export type Egress = (request: EgressRequest, signal: AbortSignal) => Promise<Eg
  * - `silent`: a deadline passed.
  * - `tls`: the peer could not prove who it is.
  * - `answer`: the peer's answer breaks the protocol.
+ * - `busy`: the peer has asked to be left alone for a while.
  */
-export type EgressFault = "denied" | "network" | "silent" | "tls" | "answer"
+export type EgressFault = "denied" | "network" | "silent" | "tls" | "answer" | "busy"
+
+export interface EgressErrorOptions extends ErrorOptions {
+  /** Asking again before this makes no sense. */
+  readonly askedMs?: number
+}
 
 /** A request that got no answer worth reading. The message names the host and holds no secret. */
 export class EgressError extends Error {
   override readonly name = "EgressError"
   readonly fault: EgressFault
+  readonly askedMs: number
 
-  constructor(fault: EgressFault, message: string, options?: ErrorOptions) {
+  constructor(fault: EgressFault, message: string, options: EgressErrorOptions = {}) {
     super(message, options)
     this.fault = fault
+    this.askedMs = options.askedMs ?? 0
   }
 }

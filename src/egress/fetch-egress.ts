@@ -1,6 +1,8 @@
 import type { Clock } from "../lib/clock.ts"
-import { redactUrl } from "../lib/redact.ts"
+import type { Dialer } from "./dialer.ts"
 import { type Egress, EgressError, type EgressFault, type EgressRequest, type EgressResponse } from "./egress.ts"
+import type { Guard } from "./guard.ts"
+import { findProxy, type ProxySettings } from "./proxy.ts"
 import { watchBody } from "./watch-body.ts"
 
 export interface HostSettings {
@@ -11,55 +13,99 @@ export interface HostSettings {
 
 export interface FetchEgressOptions {
   readonly clock: Clock
+  readonly dialer: Dialer
+  readonly guard: Guard
+  readonly proxies: ProxySettings
   /** From the request to the first byte of its answer. */
   readonly firstByteMs: number
   /** Between two pieces of a body. */
   readonly progressMs: number
+  /** Fewer bytes than this within `trickleMs` are silence, too. */
+  readonly trickleBytes: number
+  readonly trickleMs: number
   readonly hostSettings: (host: string) => HostSettings
-  /** Hosts (with port, if any) that may be reached without TLS even from an encrypted connection. */
-  readonly allowsPlainHTTP: (host: string) => boolean
 }
 
-const MAX_REDIRECTS = 5
-const REDIRECTS = new Set([301, 302, 303, 307, 308])
-
-export function createEgress(options: FetchEgressOptions): Egress {
+/** One request to one origin; redirects are answers like others. */
+export function fetchEgress(options: FetchEgressOptions): Egress {
   return async (request, signal) => {
-    let url = request.url
-    for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      checkScheme(url)
-      const response = await send(request, url, options, signal)
-      const next = redirectTarget(response, url)
-      if (next === null) return await answered(response, { request, url, options, signal })
-      await response.body?.cancel()
-      checkDowngrade(url, next, options)
-      url = next
-    }
-    throw new EgressError("answer", `${request.url.host} redirected more than ${MAX_REDIRECTS} times`)
+    const { url } = request
+    const init = await requestInit(request, options, signal)
+    const response = await send(request, init, options, signal)
+    return await answered(response, { request, url, options, signal })
   }
 }
 
-function checkScheme(url: URL): void {
-  if (url.protocol === "http:" || url.protocol === "https:") return
-  throw new EgressError("denied", `${redactUrl(url)} is neither http nor https`)
+interface Target {
+  /** What is connected to: the origin by its address, or the origin itself through a proxy. */
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly serverName: string | null
+  readonly proxy: URL | null
 }
 
-function checkDowngrade(from: URL, to: URL, { allowsPlainHTTP }: FetchEgressOptions): void {
-  if (from.protocol !== "https:" || to.protocol !== "http:" || allowsPlainHTTP(to.host)) return
-  throw new EgressError("denied", `${from.host} redirected to ${to.host} without encryption`)
+/** Names are resolved and judged here; a proxy resolves them itself, and all we can do is judge them as well. */
+async function findTarget(
+  { url, via = null }: EgressRequest,
+  options: FetchEgressOptions,
+  signal: AbortSignal,
+): Promise<Target> {
+  const proxy = findProxy(options.proxies, url)
+  if (proxy !== null) {
+    await options.guard.addresses(url, via, signal).catch((error) => {
+      if (error instanceof EgressError && error.fault === "denied") throw error
+    })
+    return { url, headers: {}, serverName: null, proxy }
+  }
+  const addresses = await options.guard.addresses(url, via, signal)
+  const address = await options.dialer.dial(url, addresses, signal)
+  const pinned = new URL(url)
+  pinned.hostname = address.includes(":") ? `[${address}]` : address
+  const isLiteral = pinned.hostname === url.hostname
+  return {
+    url: pinned,
+    headers: isLiteral ? {} : { host: url.host },
+    serverName: isLiteral ? null : url.hostname,
+    proxy: null,
+  }
 }
 
-function redirectTarget(response: Response, from: URL): URL | null {
-  const location = response.headers.get("location")
-  if (!REDIRECTS.has(response.status) || location === null) return null
-  const target = URL.parse(location, from.href)
-  if (target === null) throw new EgressError("answer", `${from.host} redirected to something that is no URL`)
-  return target
+interface Init {
+  readonly href: string
+  readonly init: BunFetchRequestInit
+}
+
+/** Offsets and digests are of the bytes as stored, so nothing may be encoded on the way. */
+async function requestInit(request: EgressRequest, options: FetchEgressOptions, signal: AbortSignal): Promise<Init> {
+  const target = await findTarget(request, options, signal)
+  const { ca, insecureSkipVerify } = options.hostSettings(request.url.host)
+  const { authorization = null, headers, method } = request
+  const tls = {
+    rejectUnauthorized: !insecureSkipVerify,
+    ...(ca === null ? {} : { ca }),
+    ...(target.serverName === null ? {} : { serverName: target.serverName }),
+  }
+  const init: BunFetchRequestInit = {
+    method,
+    redirect: "manual",
+    decompress: false,
+    headers: {
+      "user-agent": "registry-facade",
+      "accept-encoding": "identity",
+      "cache-control": "no-transform",
+      ...headers,
+      ...target.headers,
+      ...(authorization === null ? {} : { authorization }),
+    },
+    tls,
+    ...(target.proxy === null ? {} : { proxy: target.proxy.href }),
+  }
+  return { href: target.url.href, init }
 }
 
 async function send(
-  request: EgressRequest,
-  url: URL,
+  { url }: EgressRequest,
+  { href, init }: Init,
   options: FetchEgressOptions,
   signal: AbortSignal,
 ): Promise<Response> {
@@ -74,31 +120,13 @@ async function send(
   )
   try {
     signal.throwIfAborted()
-    return await fetch(url.href, { ...fetchOptions(request, url, options), signal: abort.signal })
+    return await fetch(href, { ...init, signal: abort.signal })
   } catch (error) {
+    options.dialer.forget(url)
     throw abort.signal.aborted ? abort.signal.reason : failure(url, error)
   } finally {
     timer.abort()
     signal.removeEventListener("abort", follow)
-  }
-}
-
-/** Offsets and digests are of the bytes as stored, so nothing may be encoded on the way. */
-function fetchOptions(request: EgressRequest, url: URL, { hostSettings }: FetchEgressOptions): BunFetchRequestInit {
-  const { ca, insecureSkipVerify } = hostSettings(url.host)
-  const isOwnOrigin = url.origin === request.url.origin
-  const authorization = isOwnOrigin ? (request.authorization ?? null) : null
-  return {
-    method: request.method,
-    redirect: "manual",
-    decompress: false,
-    headers: {
-      "user-agent": "registry-facade",
-      "accept-encoding": "identity",
-      ...request.headers,
-      ...(authorization === null ? {} : { authorization }),
-    },
-    tls: { rejectUnauthorized: !insecureSkipVerify, ...(ca === null ? {} : { ca }) },
   }
 }
 
@@ -116,15 +144,13 @@ async function answered(response: Response, { request, url, options, signal }: A
     await body?.cancel()
     throw new EgressError("answer", `${url.host} sent the content encoded as ${JSON.stringify(encoding.slice(0, 40))}`)
   }
-  const { progressMs, clock } = options
   const hasBody = request.method !== "HEAD" && body !== null
-  const isRedirected = url.origin !== request.url.origin
   return {
     status,
     headers,
     url,
-    isRedirected,
-    body: hasBody ? watchBody(body, { host: url.host, progressMs, clock, signal }) : null,
+    isRedirected: false,
+    body: hasBody ? watchBody(body, { ...options, host: url.host, signal }) : null,
   }
 }
 
@@ -133,11 +159,6 @@ const TLS_CODES = /CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO_VERIFY/
 function failure(url: URL, error: unknown): EgressError {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   const fault: EgressFault = TLS_CODES.test(code) ? "tls" : "network"
-  return new EgressError(
-    fault,
-    `${url.host} cannot be reached: ${code || (error instanceof Error ? error.name : "unknown error")}`,
-    {
-      cause: error,
-    },
-  )
+  const reason = code || (error instanceof Error ? error.name : "unknown error")
+  return new EgressError(fault, `${url.host} cannot be reached: ${reason}`, { cause: error })
 }

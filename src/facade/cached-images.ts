@@ -2,31 +2,50 @@ import { LRUCache } from "lru-cache"
 import { type BlobSource, openAt } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import type { Clock } from "../lib/clock.ts"
+import type { KeyValue } from "../lib/key-value.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
 import { readBytes } from "../lib/stream.ts"
 import { MAX_CONFIG_BYTES } from "../oci/config.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
-import type { Digest } from "../oci/digest.ts"
+import { type Digest, isDigest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { manifestBlob } from "../oci/manifest.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
 import { formatReference } from "../oci/reference.ts"
 import type { DocumentStore } from "../store/store.ts"
+import type { Logger } from "../telemetry/log.ts"
+import type { UpstreamPolicy } from "../upstream/policy.ts"
 import type { ImageReader, StoredReference, Upstream } from "../upstream/upstream.ts"
 
 export interface CachedImagesOptions {
   readonly upstream: Upstream
+  readonly policy: UpstreamPolicy
   readonly documents: DocumentStore
   readonly downloads: Downloads
   readonly clock: Clock
+  readonly log: Logger
+  /** What tags were resolved to, also by earlier processes. */
+  readonly tags: KeyValue
   readonly tagTtlMs: number
+  /** How long a known tag is served while its upstream fails. */
+  readonly staleIfErrorMs: number
 }
 
 interface ResolvedTag {
   readonly root: JsonBlob
+  /** Milliseconds since the epoch, because it outlives the process. */
+  readonly resolvedAt: number
+  /** When that was written down. */
+  readonly notedAt: number
+  /** On the clock: nothing is asked before. */
   readonly until: number
+  readonly isStale: boolean
 }
 
+/** How soon a failing upstream is asked again for a tag that is served as it was. */
+const STALE_AGAIN_MS = 5000
+/** How exact the time of the last answer is on disk. */
+const NOTE_MS = 10 * 60_000
 const MEMORY_BYTES = 32 * 1024 * 1024
 
 /** Images of upstreams: a tag is resolved once per TTL, a document is fetched once, whoever asks. */
@@ -49,7 +68,12 @@ export class CachedImages implements ImageReader {
     return (this.#tags.get(formatReference(reference))?.until ?? 0) > this.#options.clock.now()
   }
 
+  isStale(reference: StoredReference): boolean {
+    return reference.digest === null && this.#tags.get(formatReference(reference))?.isStale === true
+  }
+
   async root(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
+    this.#options.policy(reference)
     if (reference.digest !== null) return await this.#manifest(reference, reference.digest, signal)
     const name = formatReference(reference)
     const known = this.#tags.get(name)
@@ -67,13 +91,60 @@ export class CachedImages implements ImageReader {
     return this.#options.upstream.blobs(reference)
   }
 
+  /** Asks the upstream; while that fails, what it said last holds for a while. */
   async #resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
-    const { clock, tagTtlMs, upstream } = this.#options
-    const root = await upstream.resolve(reference, signal)
+    const name = formatReference(reference)
+    const known = this.#tags.get(name) ?? null
+    try {
+      const root = await this.#ask(reference, known, signal)
+      await this.#learn(name, root, known)
+      return root
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof RegistryError && error.code === "MANIFEST_UNKNOWN") this.#forget(name)
+      const stale = error instanceof RegistryError && error.mayPass ? await this.#remembered(reference, known) : null
+      if (stale === null) throw error
+      this.#options.log.warn("upstream fails, serving a tag as it was", { reference: name, error })
+      this.#tags.set(name, { ...stale, isStale: true, until: this.#options.clock.now() + STALE_AGAIN_MS })
+      return stale.root
+    }
+  }
+
+  async #ask(reference: StoredReference, known: ResolvedTag | null, signal: AbortSignal): Promise<JsonBlob> {
+    const { upstream } = this.#options
+    const answer = known === null ? "unclear" : await upstream.head(reference, signal)
+    if (known !== null && answer === known.root.descriptor.digest) return known.root
+    const root = answer === "gone" ? null : await upstream.resolve(reference, signal)
     if (root === null) throw unknown(reference)
-    this.#tags.set(formatReference(reference), { root, until: clock.now() + tagTtlMs })
-    this.#remember(root)
     return root
+  }
+
+  async #learn(name: string, root: JsonBlob, known: ResolvedTag | null): Promise<void> {
+    const { clock, tags, tagTtlMs } = this.#options
+    const resolvedAt = Date.now()
+    const isNoted = root === known?.root && resolvedAt - known.notedAt < NOTE_MS
+    const notedAt = isNoted ? known.notedAt : resolvedAt
+    this.#tags.set(name, { root, resolvedAt, notedAt, isStale: false, until: clock.now() + tagTtlMs })
+    if (isNoted) return
+    this.#remember(root)
+    await tags.set(name, `${resolvedAt} ${root.descriptor.digest}`)
+  }
+
+  #forget(name: string): void {
+    this.#tags.delete(name)
+    void this.#options.tags.set(name, "")
+  }
+
+  /** Null: the tag was not resolved lately enough, or its manifest is no longer here. */
+  async #remembered(reference: StoredReference, known: ResolvedTag | null): Promise<ResolvedTag | null> {
+    const { documents, staleIfErrorMs, tags } = this.#options
+    const oldest = Date.now() - staleIfErrorMs
+    if (known !== null) return known.resolvedAt >= oldest ? known : null
+    const [time = "", digest = ""] = (await tags.get(formatReference(reference)))?.split(" ") ?? []
+    if (!isDigest(digest) || !(Number(time) >= oldest)) return null
+    const bytes = await documents.get(digest)
+    const root = bytes === null ? null : restored(digest, null, bytes)
+    return root === null ? null : { root, resolvedAt: Number(time), notedAt: Number(time), isStale: true, until: 0 }
   }
 
   async #manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob> {

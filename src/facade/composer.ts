@@ -50,6 +50,8 @@ export interface ServedImage {
 
 /** An image as it was composed. */
 export interface Composition extends ServedImage {
+  /** The images that it was made of, for asking whether what was known of them still holds. */
+  readonly references: readonly StoredReference[]
   readonly platforms: readonly ComposedPlatform[]
   /** False once composing again might give something else. */
   readonly isCurrent: () => boolean
@@ -216,9 +218,18 @@ export class Composer {
       platforms,
       documents: new Map(documents.map((document) => [document.descriptor.digest, document])),
       blobs: new Map(platforms.flatMap(blobEntries).map((entry) => [entry.descriptor.digest, entry])),
+      references: storedReferences(spec, this.#options.staticLayers),
       isCurrent: () => isCurrent() && contributions.every((contribution) => contribution.isCurrent()),
     }
   }
+}
+
+function storedReferences(
+  { base, layers }: ImageSpec,
+  staticLayers: readonly LayerRequest[],
+): readonly StoredReference[] {
+  const added = [...staticLayers, ...layers].flatMap((request) => (request.kind === "image" ? [request.reference] : []))
+  return base.kind === "scratch" ? added : [base, ...added]
 }
 
 interface Outline {

@@ -8,6 +8,8 @@ export interface NamedImage {
   readonly root: JsonBlob
   /** For clients that take no index: the manifest for the default platform. Null where the index has none for it. */
   readonly single: JsonBlob | null
+  /** Images that it was made of as they were, because their upstream fails; usually none. */
+  readonly stale: readonly string[]
 }
 
 /** The images that this registry serves. Rejects with RegistryError; what is unknown and what is not allowed look the same. */

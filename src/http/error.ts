@@ -1,4 +1,5 @@
 import { RegistryError } from "../oci/error.ts"
+import { warningHeader } from "./warning.ts"
 
 /** distribution-spec: "Error Codes". HEAD gets the headers alone. */
 export function errorResponse(
@@ -13,22 +14,12 @@ export function errorResponse(
     "content-length": String(Buffer.byteLength(body)),
     "cache-control": "no-store",
     ...(status === 405 ? { allow: "GET, HEAD" } : {}),
-    ...(status >= 500 ? { warning: warning(message) } : {}),
+    // Clients print the body of a 4xx, but of a 5xx only the status
+    ...(status >= 500 ? { warning: warningHeader(message) } : {}),
     ...(retryAfterSeconds === null ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfterSeconds))) }),
     ...headers,
   }
   return new Response(method === "HEAD" ? null : body, { status, headers: all })
-}
-
-const MAX_WARNING = 1000
-
-/**
- * Clients print the body of a 4xx, but of a 5xx only the status; those that know warnings print them whatever the
- * status (distribution-spec: "Warnings").
- */
-function warning(message: string): string {
-  const text = message.slice(0, MAX_WARNING).replace(/[^ -~]/g, "?")
-  return `299 - "${text.replace(/["\\]/g, "\\$&")}"`
 }
 
 /** What the client is told of a failure that was not meant for it: nothing but that there was one. */

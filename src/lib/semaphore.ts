@@ -23,6 +23,11 @@ export class Semaphore {
     }
   }
 
+  /** Hands out more slots from now on. */
+  grow(slots: number): void {
+    for (let added = 0; added < slots; added += 1) this.#release()
+  }
+
   async #wait(signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const abort = () => {

@@ -28,6 +28,9 @@ export interface RegistryErrorOptions extends ErrorOptions {
   readonly askedMs?: number
 }
 
+/** Codes of failures that may be over when asked again. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "TOOMANYREQUESTS"])
+
 /** A failure that the client must see; its message is shown to users and holds no secret. Every other error is a bare 500. */
 export class RegistryError extends Error {
   override readonly name = "RegistryError"
@@ -44,5 +47,10 @@ export class RegistryError extends Error {
     this.detail = options.detail ?? null
     this.retryAfterSeconds = options.retryAfterSeconds ?? null
     this.askedMs = options.askedMs ?? 0
+  }
+
+  /** False when asking again gives the same answer: a certificate does not become valid by waiting. */
+  get mayPass(): boolean {
+    return PASSING.has(this.code) && this.detail !== "upstream_tls"
   }
 }

@@ -34,6 +34,11 @@ export function createMetrics() {
     ),
     coalesced: counter("coalesced_total", "Requests that joined a transfer which was under way", []),
     integrityFailures: counter("integrity_failures_total", "Blobs whose bytes did not match their digest", ["source"]),
+    staleServed: counter("stale_served_total", "Manifests served as they were, because an upstream fails", []),
+    breakerOpen: gauge("breaker_open", "1 while a dependency is left alone because it fails", ["dependency"]),
+    rateLimitRemaining: gauge("upstream_ratelimit_remaining", "Requests that an upstream still allows, as it tells", [
+      "host",
+    ]),
     configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),
     storeBytes: gauge("store_bytes", "Bytes of the blobs in the disk store", []),
     storeEvictions: counter("store_evictions_total", "Blobs removed from the disk store to make room", []),

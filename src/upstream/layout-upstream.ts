@@ -9,7 +9,7 @@ import { type DescriptorNode, MAX_MANIFEST_BYTES, manifestBlob, parseManifest } 
 import { OCI_INDEX } from "../oci/media-type.ts"
 import { formatReference, type LayoutReference } from "../oci/reference.ts"
 import { errorText } from "../telemetry/log.ts"
-import type { StoredReference, Upstream } from "./upstream.ts"
+import type { StoredReference, TagAnswer, Upstream } from "./upstream.ts"
 
 const REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -21,6 +21,11 @@ export class LayoutUpstream implements Upstream {
     const entry = findEntry(layout, index)
     if (entry === "index") return index
     return entry === null ? null : await this.manifest(layout, entry.descriptor.digest)
+  }
+
+  async head(reference: StoredReference): Promise<TagAnswer> {
+    const image = await this.resolve(reference)
+    return image?.descriptor.digest ?? "gone"
   }
 
   async manifest(reference: StoredReference, digest: Digest): Promise<JsonBlob | null> {

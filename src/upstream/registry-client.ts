@@ -9,8 +9,10 @@ import type { TokenCache, TokenRequest } from "./token.ts"
 
 /** One server that speaks the distribution API. */
 export interface Endpoint {
-  /** With scheme and port, without a path. */
+  /** With scheme and port; a path comes before `/v2/`. */
   readonly baseURL: URL
+  /** The registry that this one mirrors, told with every request (as containerd does); null for the registry itself. */
+  readonly mirrorOf: string | null
   /** Metric label: the host where an operator has named it, else "other". */
   readonly label: string
 }
@@ -82,7 +84,7 @@ export class RegistryClient {
 
   async #send(request: RegistryRequest, authorization: string | null, signal: AbortSignal): Promise<EgressResponse> {
     const { egress, endpoint, metrics } = this.#options
-    const url = new URL(`/v2/${request.repository.path}/${request.path}`, endpoint.baseURL)
+    const url = endpointURL(endpoint, request)
     const { kind, method, headers = {} } = request
     try {
       const response = await egress({ method, url, headers, authorization }, signal)
@@ -144,6 +146,13 @@ function about(what: string, error: unknown): unknown {
     ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
     cause: error,
   })
+}
+
+function endpointURL({ baseURL, mirrorOf }: Endpoint, { repository, path }: RegistryRequest): URL {
+  const url = new URL(baseURL)
+  url.pathname = `${baseURL.pathname.replace(/\/+$/, "")}/v2/${repository.path}/${path}`
+  if (mirrorOf !== null) url.searchParams.set("ns", mirrorOf)
+  return url
 }
 
 /** Null: a scheme that is not supported, or a realm that is no URL. */

@@ -10,8 +10,8 @@ import { MAX_MANIFEST_BYTES, manifestBlob, SchemaOneError } from "../oci/manifes
 import { bareMediaType, MANIFEST_TYPES } from "../oci/media-type.ts"
 import { formatReference, formatRepository, type RegistryReference, type Repository } from "../oci/reference.ts"
 import { errorText } from "../telemetry/log.ts"
-import type { RegistryClient } from "./registry-client.ts"
-import type { StoredReference, Upstream } from "./upstream.ts"
+import type { RegistryClient, RegistryRequest } from "./registry-client.ts"
+import type { StoredReference, TagAnswer, Upstream } from "./upstream.ts"
 
 const ACCEPT = MANIFEST_TYPES.join(", ")
 
@@ -30,6 +30,26 @@ export class RegistryUpstream implements Upstream {
 
   async manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob | null> {
     return await this.#document(onlyRegistry(reference), digest, digest, signal)
+  }
+
+  async head(reference: StoredReference, signal: AbortSignal): Promise<TagAnswer> {
+    const registry = onlyRegistry(reference)
+    const { repository, tag } = registry
+    const what = `Cannot ask for manifest ${formatReference(registry)}`
+    const path = `manifests/${tag ?? "latest"}`
+    const request = { repository, kind: "manifest", method: "HEAD", path, headers: { accept: ACCEPT }, what } as const
+    const { headers, host, status } = await this.#asked(request, signal)
+    if (status === 404) return "gone"
+    if (status === 405 || status === 501) return "unclear"
+    if (status !== 200) throw refusedAnswer(what, host, status, headers)
+    const digest = headers.get("docker-content-digest") ?? ""
+    return isDigest(digest) ? digest : "unclear"
+  }
+
+  async #asked(request: RegistryRequest, signal: AbortSignal) {
+    const { body, headers, status, url } = await this.#client.request(request, signal)
+    await body?.cancel()
+    return { headers, status, host: url.host }
   }
 
   blobs(reference: StoredReference): readonly BlobSource[] {

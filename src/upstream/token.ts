@@ -70,7 +70,7 @@ export class TokenCache {
       throw new RegistryError("DENIED", message, { detail: "upstream_auth" })
     }
     const authorization = credential === null ? null : basicAuthorization(credential)
-    const response = await this.#send(request, { method: "GET", url, authorization }, signal)
+    const response = await this.#send(request, { method: "GET", url, via: registry, authorization }, signal)
     const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
     if (response.status !== 200) throw refusal(registry.host, realm, response.status)
     return this.#parse(text, registry.host, realm)

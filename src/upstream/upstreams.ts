@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache"
 import type { BlobSource } from "../blob/blob.ts"
 import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
-import type { StoredReference, Upstream } from "./upstream.ts"
+import type { StoredReference, TagAnswer, Upstream } from "./upstream.ts"
 
 export interface UpstreamsOptions {
   readonly layouts: Upstream
@@ -24,6 +24,10 @@ export class Upstreams implements Upstream {
 
   async resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob | null> {
     return await this.#of(reference).resolve(reference, signal)
+  }
+
+  async head(reference: StoredReference, signal: AbortSignal): Promise<TagAnswer> {
+    return await this.#of(reference).head(reference, signal)
   }
 
   async manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob | null> {

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { startApp } from "../../src/app.ts"
+import { startApp } from "../../src/app/app.ts"
 import type { OpenSpool, Spool } from "../../src/blob/spool.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
@@ -28,6 +28,7 @@ const FAST_DIR = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
 
 /** Production's patience, a few hundred times shorter. */
 export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
+  proxies: PRODUCTION.proxies,
   clock: PRODUCTION.clock,
   downloads: {
     ...PRODUCTION.downloads,
@@ -39,13 +40,22 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     firstByteMs: 8000,
     lingerMs: 5,
     finishBytes: 50_000,
+    firstConcurrency: 256,
     queueMs: 5000,
     failureMs: 2,
     distrustMs: 200,
   },
   documents: { attempts: 10, baseMs: 1, capMs: 10, patienceMs: 2000, budgetMs: 15_000 },
   composing: PRODUCTION.composing,
-  egress: { firstByteMs: 100, progressMs: 100, perHost: 64, queueMs: 5000 },
+  egress: {
+    ...PRODUCTION.egress,
+    firstByteMs: 100,
+    progressMs: 100,
+    failures: 1000,
+    maxPauseMs: 5,
+    perHost: 64,
+    queueMs: 5000,
+  },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   maintenanceMs: 50,
 }

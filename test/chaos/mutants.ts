@@ -136,9 +136,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "credentials follow redirects",
-    file: "egress/fetch-egress.ts",
-    from: "const isOwnOrigin = url.origin === request.url.origin",
-    to: "const isOwnOrigin = url.origin !== null",
+    file: "egress/redirects.ts",
+    from: "const isOwn = to.origin === url.origin",
+    to: "const isOwn = url.origin !== null",
   },
   {
     name: "encoded content is taken",

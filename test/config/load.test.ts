@@ -94,6 +94,7 @@ describe("loadConfig()", () => {
       plainHTTP: true,
       insecureSkipVerify: false,
       ca: join(dir, "ca.pem"),
+      mirrors: [],
       username: "me",
       passwordFile: join(dir, "password"),
     })
@@ -241,7 +242,6 @@ describe("what is wrong with a configuration", () => {
     [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],
     [{ registry: { requireAuth: true, auth: { htpasswd: "x" } } }, "registry.requireAuth"],
     [{ registry: { tls: { crt: "a", key: "b" } } }, "registry.tls"],
-    [{ registry: { allowedUpstreams: [] } }, "registry.allowedUpstreams"],
     [{ registry: { redis: { enabled: true } } }, "registry.redis.enabled"],
     [{ registry: { ipfs: { enabled: true } } }, "registry.ipfs.enabled"],
   ])("%j is not available yet", async (value, path) => {

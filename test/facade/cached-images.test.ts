@@ -5,6 +5,7 @@ import { systemClock } from "../../src/lib/clock.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { parseRegistryReference } from "../../src/oci/reference.ts"
 import type { DocumentStore } from "../../src/store/store.ts"
+import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { RegistryClient } from "../../src/upstream/registry-client.ts"
 import { RegistryUpstream } from "../../src/upstream/registry-upstream.ts"
@@ -37,7 +38,7 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
   const metrics = createMetrics()
   const tokens = new TokenCache({ egress, clock: systemClock, metrics })
   const client = new RegistryClient({
-    endpoint: { baseURL: url, label: "other" },
+    endpoint: { baseURL: url, mirrorOf: null, label: "other" },
     egress,
     keychain: async () => null,
     tokens,
@@ -45,7 +46,17 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
   })
   const { downloads } = workshop
   const upstream = new RegistryUpstream(client)
-  const reader = new CachedImages({ upstream, documents, downloads, clock: systemClock, tagTtlMs: 60_000 })
+  const reader = new CachedImages({
+    upstream,
+    policy: () => {},
+    documents,
+    downloads,
+    clock: systemClock,
+    log: silentLogger,
+    tags: { get: async () => null, set: async () => {} },
+    tagTtlMs: 60_000,
+    staleIfErrorMs: 0,
+  })
   const root = async (name: string) =>
     (await reader.root(parseRegistryReference(`${server.host}/lab/${name}:1`), never)).descriptor.digest as string
   const document = async ({ mediaType, digest, size }: Content) => {

@@ -36,7 +36,7 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
     ...{ image: source("image"), url: source("url"), direct: source("direct") },
   }
   const unused = () => Promise.reject(new Error("The base is scratch"))
-  const reader = { root: unused, document: unused, isFresh: () => true, blobs: () => [] }
+  const reader = { root: unused, document: unused, isFresh: () => true, isStale: () => false, blobs: () => [] }
   const defaultPlatform = { os: "linux", architecture: "amd64" }
   const composer = new Composer({ reader, layers, staticLayers: [], defaultPlatform, log: silentLogger })
   const providers = [{ prefix: "fixed", resolve: async () => spec }]
@@ -44,6 +44,7 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
   return new Images({
     providers,
     composer,
+    reader,
     recent,
     store,
     caches: [],

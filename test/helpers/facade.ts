@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { startApp } from "../../src/app.ts"
+import { startApp } from "../../src/app/app.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
 import { tempDir } from "./temp-dir.ts"

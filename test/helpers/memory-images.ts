@@ -33,6 +33,7 @@ export function memoryImages(): MemoryImages {
       return find(formatReference(reference), () => true)
     },
     isFresh: () => reader.fresh,
+    isStale: () => false,
     document: async (reference, { digest }: Descriptor) =>
       find(formatReference(reference), (document) => document.descriptor.digest === digest),
     blobs: (reference): readonly BlobSource[] => [

@@ -30,7 +30,7 @@ function connect(credential: Credential | null) {
   const egress = testEgress()
   const metrics = createMetrics()
   const client = new RegistryClient({
-    endpoint: { baseURL: upstream.url, label: "other" },
+    endpoint: { baseURL: upstream.url, mirrorOf: null, label: "other" },
     egress,
     keychain: async () => credential,
     tokens: new TokenCache({ egress, clock: systemClock, metrics }),

@@ -6,6 +6,7 @@ import { OCI_INDEX } from "../../oci/media-type.ts"
 import { isDigestTag } from "../../oci/reference.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
 import { respond } from "../respond.ts"
+import { warningHeader } from "../warning.ts"
 import { wantsSingleManifest } from "./accept.ts"
 import { parseRoute, type RegistryRoute } from "./route.ts"
 import { pageTags, type TagQuery } from "./tags.ts"
@@ -103,9 +104,14 @@ function countBytes(metrics: Metrics, { kind }: LocatedBlob, { headers, status }
 async function taggedManifest(name: string, tag: string, { request, options }: Asked): Promise<Response> {
   if (isDigestTag(tag))
     throw new RegistryError("MANIFEST_UNKNOWN", `Cannot find ${name}:${tag}: composed images have no such tags`)
-  const { root, single } = await options.facade().image(name, request.signal).catch(asManifestUnknown)
+  const { root, single, stale } = await options.facade().image(name, request.signal).catch(asManifestUnknown)
   const document = wantsSingleManifest(request.headers.get("accept")) ? (single ?? root) : root
-  const headers = root === single ? {} : { vary: "Accept" }
+  const headers = {
+    ...(root === single ? {} : { vary: "Accept" }),
+    ...(stale.length === 0
+      ? {}
+      : { warning: warningHeader(`${stale.join(", ")} is served as it was, its registry fails`) }),
+  }
   const presentation = { contentType: document.descriptor.mediaType, cacheControl: "no-cache", headers }
   return await respond(request, { kind: "bytes", ...document }, presentation)
 }

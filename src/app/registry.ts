@@ -1,0 +1,103 @@
+import { openDiscard } from "../blob/discard-spool.ts"
+import { Downloads } from "../blob/downloads.ts"
+import { withFallback } from "../blob/fallback-spool.ts"
+import type { RegistryConfig, StaticLayerConfig } from "../config/load.ts"
+import { CachedImages } from "../facade/cached-images.ts"
+import { Composer } from "../facade/composer.ts"
+import type { LayerSources } from "../facade/contribute.ts"
+import { Images } from "../facade/images.ts"
+import { RecentImages } from "../facade/recent-images.ts"
+import { DirLayerSource } from "../layer/dir.ts"
+import { DirectLayerSource } from "../layer/direct.ts"
+import { FileLayerSource } from "../layer/file.ts"
+import { FilesLayerSource } from "../layer/files.ts"
+import { ImageLayerSource } from "../layer/image.ts"
+import type { LayerRequest } from "../layer/layer.ts"
+import { UrlLayerSource } from "../layer/url.ts"
+import { parseReference } from "../oci/reference.ts"
+import { FixedSpecProvider } from "../spec/fixed.ts"
+import type { DiskStore } from "../store/disk.ts"
+import type { Logger } from "../telemetry/log.ts"
+import { createMetrics, type Metrics } from "../telemetry/metrics.ts"
+import { PRODUCTION, type Tuning } from "../tuning.ts"
+import { allowUpstreams } from "../upstream/policy.ts"
+import { openStore, storeDirectory, windowSpools } from "./disk.ts"
+import { fileBudget } from "./file-budget.ts"
+import { buildEgress, buildUpstream } from "./outside.ts"
+
+/** The registry without its ports, as `run` and `compose` share it. */
+export interface RegistryParts {
+  readonly images: Images
+  readonly store: DiskStore
+  readonly metrics: Metrics
+  close(): Promise<void>
+}
+
+/** Builds everything that serves images. Rejects with what people have to correct. */
+export async function buildRegistry(
+  config: RegistryConfig,
+  log: Logger,
+  tuning: Tuning = PRODUCTION,
+): Promise<RegistryParts> {
+  const metrics = createMetrics()
+  const tools = { log, metrics, tuning }
+  const { clock } = tuning
+  const fixed =
+    config.fixedSpecs === null ? null : await FixedSpecProvider.create({ path: config.fixedSpecs, clock, log, metrics })
+  const directory = await storeDirectory(config, log)
+  const store = openStore({ ...config, store: directory.path }, tools)
+  const spool = tuning.disk((size) => store.spool(size))
+  const policy = { ...tuning.downloads, random: tuning.random, concurrency: fileBudget(tuning).transfers }
+  const downloads = new Downloads({ openSpool: withFallback(spool, windowSpools(tuning)), policy, clock, log, metrics })
+  const egress = buildEgress(config, "forbidden", tools)
+  const reader = new CachedImages({
+    upstream: buildUpstream(config, egress, tools),
+    policy: allowUpstreams(config.allowedUpstreams),
+    documents: store,
+    downloads,
+    clock,
+    log,
+    tags: store.facts("tag"),
+    tagTtlMs: config.tagTtlMs,
+    staleIfErrorMs: config.staleIfErrorMs,
+  })
+  const facts = store.facts("layer")
+  const workshop = { openSpool: withFallback(spool, openDiscard), facts }
+  const layers: LayerSources = {
+    file: new FileLayerSource(workshop),
+    dir: new DirLayerSource(workshop, clock),
+    files: new FilesLayerSource(workshop),
+    image: new ImageLayerSource(reader),
+    url: new UrlLayerSource({ egress, downloads, store, facts }),
+    direct: new DirectLayerSource(),
+  }
+  const staticLayers = config.staticLayers.map(staticRequest)
+  const composer = new Composer({ reader, layers, staticLayers, defaultPlatform: config.defaultPlatform, log })
+  const images = new Images({
+    providers: fixed === null ? [] : [fixed],
+    composer,
+    reader,
+    recent: new RecentImages({ clock, log: store.images, documents: store, reader }),
+    store,
+    caches: [],
+    downloads,
+    metrics,
+    clock,
+    patienceMs: tuning.composing.patienceMs,
+  })
+  const close = async () => {
+    fixed?.close()
+    downloads.shutdown()
+    await store.close()
+    await directory.remove()
+  }
+  return { images, store, metrics, close }
+}
+
+function staticRequest({ type, ref, text }: StaticLayerConfig): LayerRequest {
+  if (type === "file") return { kind: "file", path: ref, text }
+  if (type === "dir") return { kind: "dir", path: ref, dest: "/", text }
+  const reference = parseReference(ref)
+  if (reference.kind === "scratch") throw new Error("Cannot add the empty image as a static layer")
+  return { kind: "image", reference, text }
+}

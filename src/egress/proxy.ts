@@ -1,0 +1,51 @@
+/** Where requests go through proxies, as the environment says it. */
+export interface ProxySettings {
+  readonly http: URL | null
+  readonly https: URL | null
+  /** Hosts that are asked directly. */
+  readonly direct: readonly string[]
+}
+
+const KEYS = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"] as const
+
+/**
+ * Reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case, and takes them out of the environment: left there, they
+ * would apply to every request by themselves, those to this machine included. Throws TypeError for what is no URL.
+ */
+export function takeProxySettings(env: Record<string, string | undefined>): ProxySettings {
+  const read = (name: string) => env[name.toLowerCase()] || env[name] || ""
+  const settings = {
+    http: proxyURL("HTTP_PROXY", read("HTTP_PROXY")),
+    https: proxyURL("HTTPS_PROXY", read("HTTPS_PROXY")),
+    direct: read("NO_PROXY")
+      .split(/[\s,]+/)
+      .filter((entry) => entry !== ""),
+  }
+  for (const key of KEYS) delete env[key]
+  return settings
+}
+
+export const NO_PROXIES: ProxySettings = { http: null, https: null, direct: [] }
+
+/** The proxy for a URL; null: ask directly, as always for this machine itself. */
+export function findProxy({ http, https, direct }: ProxySettings, { hostname, host, protocol }: URL): URL | null {
+  const proxy = protocol === "https:" ? https : http
+  if (proxy === null || isLoopback(hostname)) return null
+  return direct.some((entry) => matches(entry.toLowerCase(), hostname, host)) ? null : proxy
+}
+
+const isLoopback = (hostname: string): boolean => /^(?:localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
+
+/** `*`, a host, a host with its port, or a domain with or without a dot before it. */
+function matches(entry: string, hostname: string, host: string): boolean {
+  if (entry === "*" || entry === host || entry === hostname) return true
+  return hostname.endsWith(entry.startsWith(".") ? entry : `.${entry}`)
+}
+
+function proxyURL(name: string, text: string): URL | null {
+  if (text === "") return null
+  const url = URL.parse(text.includes("://") ? text : `http://${text}`)
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new TypeError(`Cannot use ${name}: it is no http or https URL`)
+  return url
+}

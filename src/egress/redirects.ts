@@ -1,0 +1,50 @@
+import { type Egress, EgressError, type EgressRequest, type EgressResponse } from "./egress.ts"
+
+export interface RedirectOptions {
+  /** Hosts (with port, if any) that may be reached without TLS even from an encrypted connection. */
+  readonly allowsPlainHTTP: (host: string) => boolean
+}
+
+const MAX_REDIRECTS = 5
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+
+/** Follows redirects by hand: every hop is a request of its own, judged anew, and credentials stay where they belong. */
+export function followRedirects(egress: Egress, { allowsPlainHTTP }: RedirectOptions): Egress {
+  return async (request, signal) => {
+    let hop: EgressRequest = request
+    for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
+      const response = await egress(hop, signal)
+      const next = redirectTarget(response)
+      if (next === null) return { ...response, isRedirected: response.url.origin !== request.url.origin }
+      await response.body?.cancel()
+      if (hop.url.protocol === "https:" && next.protocol === "http:" && !allowsPlainHTTP(next.host)) {
+        throw new EgressError("denied", `${hop.url.host} redirected to ${next.host} without encryption`)
+      }
+      hop = nextHop(request, hop, next)
+    }
+    throw new EgressError("answer", `${request.url.host} redirected more than ${MAX_REDIRECTS} times`)
+  }
+}
+
+/** Built from nothing but what any origin may see. */
+function nextHop(
+  { method, headers, url, authorization = null }: EgressRequest,
+  from: EgressRequest,
+  to: URL,
+): EgressRequest {
+  const isOwn = to.origin === url.origin
+  return {
+    method,
+    url: to,
+    ...(headers === undefined ? {} : { headers }),
+    ...(isOwn ? { authorization, via: from.via ?? null } : { via: from.url }),
+  }
+}
+
+function redirectTarget({ headers, status, url }: EgressResponse): URL | null {
+  const location = headers.get("location")
+  if (!REDIRECTS.has(status) || location === null) return null
+  const target = URL.parse(location, url.href)
+  if (target === null) throw new EgressError("answer", `${url.host} redirected to something that is no URL`)
+  return target
+}
