@@ -19,6 +19,7 @@ import { FixedSpecProvider } from "../spec/fixed.ts"
 import type { DiskStore } from "../store/disk.ts"
 import type { Logger } from "../telemetry/log.ts"
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts"
+import { Readiness } from "../telemetry/readiness.ts"
 import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { allowUpstreams } from "../upstream/policy.ts"
 import { openStore, storeDirectory, windowSpools } from "./disk.ts"
@@ -30,6 +31,7 @@ export interface RegistryParts {
   readonly images: Images
   readonly store: DiskStore
   readonly metrics: Metrics
+  readonly readiness: Readiness
   close(): Promise<void>
 }
 
@@ -40,6 +42,7 @@ export async function buildRegistry(
   tuning: Tuning = PRODUCTION,
 ): Promise<RegistryParts> {
   const metrics = createMetrics()
+  const readiness = new Readiness(log)
   const tools = { log, metrics, tuning }
   const { clock } = tuning
   const fixed =
@@ -91,7 +94,7 @@ export async function buildRegistry(
     await store.close()
     await directory.remove()
   }
-  return { images, store, metrics, close }
+  return { images, store, metrics, readiness, close }
 }
 
 function staticRequest({ type, ref, text }: StaticLayerConfig): LayerRequest {
