@@ -12,7 +12,10 @@ export function tempDir(): string {
   return dir
 }
 
+/** Removing what hundreds of tests have written takes a while on a busy machine. */
+const REMOVE_MS = 60_000
+
 // Loaded before all tests (bunfig.toml): from a test file this would run once, after the first file that imports it
 afterAll(() => {
   for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true })
-})
+}, REMOVE_MS)
