@@ -1,7 +1,6 @@
 import { lookup } from "node:dns/promises"
 import { readFileSync } from "node:fs"
 import type { RegistryConfig } from "../config/load.ts"
-import type { AddressClass } from "../egress/address-class.ts"
 import { Dialer } from "../egress/dialer.ts"
 import type { Egress } from "../egress/egress.ts"
 import { fetchEgress } from "../egress/fetch-egress.ts"
@@ -10,7 +9,7 @@ import { limitedEgress } from "../egress/limited-egress.ts"
 import { pacedEgress } from "../egress/paced-egress.ts"
 import { followRedirects } from "../egress/redirects.ts"
 import { probeTcp } from "../egress/tcp-probe.ts"
-import { canonicalHost, type Repository } from "../oci/reference.ts"
+import { canonicalHost, type Repository, type Trust } from "../oci/reference.ts"
 import type { Keychain } from "../upstream/keychain.ts"
 import { LayoutUpstream } from "../upstream/layout-upstream.ts"
 import { MirroredUpstream } from "../upstream/mirrored-upstream.ts"
@@ -24,12 +23,13 @@ import type { Tools } from "./tools.ts"
 
 type UpstreamConfigs = RegistryConfig["upstreams"]
 
-/** The way out. `limit` is how close to ourselves those hosts may be that no operator has named. */
-export function buildEgress({ upstreams }: RegistryConfig, limit: AddressClass, { metrics, tuning }: Tools): Egress {
+/** The way out, for what operators write, and for what others do: they reach only what is public or named. */
+export function buildEgress(config: RegistryConfig, { metrics, tuning }: Tools): Readonly<Record<Trust, Egress>> {
   const { clock, egress, proxies } = tuning
+  const { upstreams } = config
   const authorities = readAuthorities(upstreams)
   const dialer = new Dialer({ clock, connectMs: egress.connectMs, lookup: addressesOf, probe: probeTcp })
-  const guard = new Guard({ dialer, limit, isNamed: isNamed(upstreams) })
+  const guard = new Guard({ dialer, isNamed: isNamed(config) })
   const hostSettings = (host: string) => ({
     insecureSkipVerify: upstreams.get(canonicalHost(host))?.insecureSkipVerify ?? false,
     ca: authorities.get(canonicalHost(host)) ?? null,
@@ -39,7 +39,8 @@ export function buildEgress({ upstreams }: RegistryConfig, limit: AddressClass, 
   }
   const direct = fetchEgress({ ...egress, clock, dialer, guard, proxies, hostSettings })
   const mannered = limitedEgress(pacedEgress(direct, { ...egress, clock, onBreaker }), { ...egress, clock })
-  return followRedirects(mannered, { allowsPlainHTTP: (host) => isPlain(upstreams, host) })
+  const operator = followRedirects(mannered, { allowsPlainHTTP: (host) => isPlain(upstreams, host) })
+  return { operator, remote: (request, signal) => operator({ ...request, limit: "public" }, signal) }
 }
 
 async function addressesOf(hostname: string): Promise<readonly string[]> {
@@ -52,10 +53,12 @@ function readAuthorities(upstreams: UpstreamConfigs): ReadonlyMap<string, string
   return new Map(files.map(([host, ca]) => [host, readFileSync(ca, "utf8")]))
 }
 
-/** Named by an operator: as an upstream, or as a mirror of one. */
-function isNamed(upstreams: UpstreamConfigs): (host: string) => boolean {
-  const mirrors = new Set([...upstreams.values()].flatMap((upstream) => upstream.mirrors.map(({ host }) => host)))
-  return (host) => upstreams.has(canonicalHost(host)) || mirrors.has(host)
+/** Named by an operator: as an upstream, as a mirror of one, or as the host of what may be pulled. */
+function isNamed({ upstreams, allowedUpstreams }: RegistryConfig): (host: string) => boolean {
+  const mirrors = [...upstreams.values()].flatMap((upstream) => upstream.mirrors.map(({ host }) => host))
+  const allowed = (allowedUpstreams ?? []).map((pattern) => canonicalHost(pattern.split("/")[0] ?? ""))
+  const named = new Set([...upstreams.keys(), ...mirrors, ...allowed])
+  return (host) => named.has(canonicalHost(host))
 }
 
 /** Every place that images come from. */

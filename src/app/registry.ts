@@ -2,18 +2,14 @@ import { openDiscard } from "../blob/discard-spool.ts"
 import { Downloads } from "../blob/downloads.ts"
 import { withFallback } from "../blob/fallback-spool.ts"
 import type { RegistryConfig, StaticLayerConfig } from "../config/load.ts"
-import { CachedImages } from "../facade/cached-images.ts"
 import { Composer } from "../facade/composer.ts"
-import type { LayerSources } from "../facade/contribute.ts"
 import { Images } from "../facade/images.ts"
 import { RecentImages } from "../facade/recent-images.ts"
 import { DirLayerSource } from "../layer/dir.ts"
 import { DirectLayerSource } from "../layer/direct.ts"
 import { FileLayerSource } from "../layer/file.ts"
 import { FilesLayerSource } from "../layer/files.ts"
-import { ImageLayerSource } from "../layer/image.ts"
 import type { LayerRequest } from "../layer/layer.ts"
-import { UrlLayerSource } from "../layer/url.ts"
 import { parseReference } from "../oci/reference.ts"
 import { FixedSpecProvider } from "../spec/fixed.ts"
 import type { DiskStore } from "../store/disk.ts"
@@ -21,10 +17,9 @@ import type { Logger } from "../telemetry/log.ts"
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts"
 import { Readiness } from "../telemetry/readiness.ts"
 import { PRODUCTION, type Tuning } from "../tuning.ts"
-import { allowUpstreams } from "../upstream/policy.ts"
 import { openStore, storeDirectory, windowSpools } from "./disk.ts"
 import { fileBudget } from "./file-budget.ts"
-import { buildEgress, buildUpstream } from "./outside.ts"
+import { buildReaders } from "./readers.ts"
 
 /** The registry without its ports, as `run` and `compose` share it. */
 export interface RegistryParts {
@@ -52,35 +47,22 @@ export async function buildRegistry(
   const spool = tuning.disk((size) => store.spool(size))
   const policy = { ...tuning.downloads, random: tuning.random, concurrency: fileBudget(tuning).transfers }
   const downloads = new Downloads({ openSpool: withFallback(spool, windowSpools(tuning)), policy, clock, log, metrics })
-  const egress = buildEgress(config, "forbidden", tools)
-  const reader = new CachedImages({
-    upstream: buildUpstream(config, egress, tools),
-    policy: allowUpstreams(config.allowedUpstreams),
-    documents: store,
-    downloads,
-    clock,
-    log,
-    tags: store.facts("tag"),
-    tagTtlMs: config.tagTtlMs,
-    staleIfErrorMs: config.staleIfErrorMs,
-  })
   const facts = store.facts("layer")
+  const { readers, fetched } = buildReaders(config, { store, downloads }, tools)
   const workshop = { openSpool: withFallback(spool, openDiscard), facts }
-  const layers: LayerSources = {
+  const made = {
     file: new FileLayerSource(workshop),
     dir: new DirLayerSource(workshop, clock),
     files: new FilesLayerSource(workshop),
-    image: new ImageLayerSource(reader),
-    url: new UrlLayerSource({ egress, downloads, store, facts }),
     direct: new DirectLayerSource(),
   }
+  const layers = { operator: { ...made, ...fetched.operator }, remote: { ...made, ...fetched.remote } }
   const staticLayers = config.staticLayers.map(staticRequest)
-  const composer = new Composer({ reader, layers, staticLayers, defaultPlatform: config.defaultPlatform, log })
+  const composer = new Composer({ readers, layers, staticLayers, defaultPlatform: config.defaultPlatform, log })
   const images = new Images({
     providers: fixed === null ? [] : [fixed],
     composer,
-    reader,
-    recent: new RecentImages({ clock, log: store.images, documents: store, reader }),
+    recent: new RecentImages({ clock, log: store.images, documents: store, readers }),
     store,
     caches: [],
     downloads,

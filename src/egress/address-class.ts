@@ -22,8 +22,12 @@ export function classifyAddress(text: string): AddressClass {
   const range = address.range()
   if (address.kind() === "ipv6" && HOLDS_IPV4.has(range))
     return classifyAddress(embeddedIPv4(address.toByteArray(), range))
+  if (address.kind() === "ipv6" && range === "unicast" && !isGlobalUnicast(address.toByteArray())) return "forbidden"
   return CLASS_OF_RANGE[range] ?? "forbidden"
 }
+
+/** RFC 4291, 2.4: everything else is not assigned, or an old way to write another address. */
+const isGlobalUnicast = ([first = 0]: readonly number[]): boolean => first >> 5 === 1
 
 /** True when an address of class `wanted` is no closer to us than one of class `limit`. */
 export const reachesNoFurther = (wanted: AddressClass, limit: AddressClass): boolean =>

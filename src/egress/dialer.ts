@@ -70,6 +70,7 @@ export class Dialer {
   async #lookup(name: string): Promise<readonly string[]> {
     try {
       const addresses = await this.#options.lookup(name)
+      if (addresses.length === 0) throw new TypeError("no answer holds an address")
       this.#names.set(name, { addresses, until: this.#options.clock.now() + KNOWN_MS })
       return addresses
     } catch (cause) {

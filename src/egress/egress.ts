@@ -1,3 +1,5 @@
+import type { AddressClass } from "./address-class.ts"
+
 export interface EgressRequest {
   readonly method: "GET" | "HEAD"
   readonly url: URL
@@ -6,6 +8,8 @@ export interface EgressRequest {
   readonly authorization?: string | null
   /** Who has sent us there, for what was not asked for by an operator or a spec: a redirect, a token server. */
   readonly via?: URL | null
+  /** How close to ourselves hosts may be that no operator has named; absent: as close as an operator's word allows. */
+  readonly limit?: AddressClass
 }
 
 export interface EgressResponse {

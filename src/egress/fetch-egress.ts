@@ -45,19 +45,16 @@ interface Target {
 }
 
 /** Names are resolved and judged here; a proxy resolves them itself, and all we can do is judge them as well. */
-async function findTarget(
-  { url, via = null }: EgressRequest,
-  options: FetchEgressOptions,
-  signal: AbortSignal,
-): Promise<Target> {
+async function findTarget(request: EgressRequest, options: FetchEgressOptions, signal: AbortSignal): Promise<Target> {
+  const { url } = request
   const proxy = findProxy(options.proxies, url)
   if (proxy !== null) {
-    await options.guard.addresses(url, via, signal).catch((error) => {
+    await options.guard.addresses(request, signal).catch((error) => {
       if (error instanceof EgressError && error.fault === "denied") throw error
     })
     return { url, headers: {}, serverName: null, proxy }
   }
-  const addresses = await options.guard.addresses(url, via, signal)
+  const addresses = await options.guard.addresses(request, signal)
   const address = await options.dialer.dial(url, addresses, signal)
   const pinned = new URL(url)
   pinned.hostname = address.includes(":") ? `[${address}]` : address

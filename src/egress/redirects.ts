@@ -28,7 +28,7 @@ export function followRedirects(egress: Egress, { allowsPlainHTTP }: RedirectOpt
 
 /** Built from nothing but what any origin may see. */
 function nextHop(
-  { method, headers, url, authorization = null }: EgressRequest,
+  { method, headers, url, limit, authorization = null }: EgressRequest,
   from: EgressRequest,
   to: URL,
 ): EgressRequest {
@@ -37,6 +37,7 @@ function nextHop(
     method,
     url: to,
     ...(headers === undefined ? {} : { headers }),
+    ...(limit === undefined ? {} : { limit }),
     ...(isOwn ? { authorization, via: from.via ?? null } : { via: from.url }),
   }
 }

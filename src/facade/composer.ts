@@ -2,13 +2,13 @@ import type { BlobSource } from "../blob/blob.ts"
 import { type BaseImage, composeImage } from "../compose/compose.ts"
 import { type ComposedEntry, composeIndex } from "../compose/image-index.ts"
 import { scratchImage, scratchIndex } from "../compose/scratch.ts"
-import type { Contribution, LayerRequest } from "../layer/layer.ts"
+import type { LayerRequest } from "../layer/layer.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { asObject, type JsonObject, parseJson } from "../oci/json.ts"
 import { formatPlatform, isSamePlatform, type Platform, platformFitness } from "../oci/platform.ts"
-import { formatLocation, formatReference } from "../oci/reference.ts"
+import { formatLocation, formatReference, type Trust } from "../oci/reference.ts"
 import type { ImageSpec } from "../spec/spec.ts"
 import { errorText, type Logger } from "../telemetry/log.ts"
 import type { ImageReader, StoredReference } from "../upstream/upstream.ts"
@@ -20,11 +20,13 @@ import {
   type StoredImage,
   type Variant,
 } from "../upstream/variants.ts"
-import { contributeAll, type LayerSources } from "./contribute.ts"
+import { baseAnnotations, sizeAnnotations } from "./annotations.ts"
+import { type Added, contributeAll, type LayerSources } from "./contribute.ts"
 
 export interface ComposerOptions {
-  readonly reader: ImageReader
-  readonly layers: LayerSources
+  /** What the images and layers of a spec are read with depends on who wrote it. */
+  readonly readers: Readonly<Record<Trust, ImageReader>>
+  readonly layers: Readonly<Record<Trust, LayerSources>>
   /** Layers that every image gets, before those of its spec. */
   readonly staticLayers: readonly LayerRequest[]
   readonly defaultPlatform: Platform
@@ -35,6 +37,7 @@ export interface BlobEntry {
   readonly descriptor: Descriptor
   /** The image reference under which the bytes can be found again; null where they are made here. */
   readonly from: string | null
+  readonly trust: Trust
   /** Where the bytes are, best place first. */
   readonly sources: readonly BlobSource[]
 }
@@ -50,8 +53,8 @@ export interface ServedImage {
 
 /** An image as it was composed. */
 export interface Composition extends ServedImage {
-  /** The images that it was made of, for asking whether what was known of them still holds. */
-  readonly references: readonly StoredReference[]
+  /** The images that it was made of as they were, because their upstream fails. */
+  readonly staleReferences: () => readonly string[]
   readonly platforms: readonly ComposedPlatform[]
   /** False once composing again might give something else. */
   readonly isCurrent: () => boolean
@@ -62,7 +65,7 @@ export interface ComposedPlatform {
   readonly manifest: JsonBlob
   readonly config: JsonBlob
   readonly baseLayers: readonly BlobEntry[]
-  readonly contributions: readonly Contribution[]
+  readonly contributions: readonly Added[]
   readonly entry: JsonObject
 }
 
@@ -110,7 +113,8 @@ export class Composer {
   }
 
   async #onStored(spec: ImageSpec, reference: StoredReference, signal: AbortSignal): Promise<Composition> {
-    const reading = { reader: this.#options.reader, reference, signal }
+    const reader = this.#options.readers[spec.trust]
+    const reading = { reader, reference, signal }
     const image = await readImage(reading)
     const read = async (entry: Parameters<typeof readVariant>[1] | null) =>
       this.#base(spec, reference, entry === null ? await readSingle(reading, image) : await readVariant(reading, entry))
@@ -123,7 +127,7 @@ export class Composer {
     const isIndex = image.entries !== null
     return this.#composition(spec, found, {
       index: isIndex ? asObject(parseJson(image.root.bytes)) : null,
-      isCurrent: () => this.#options.reader.isFresh(reference),
+      isCurrent: () => reader.isFresh(reference),
       annotations: baseAnnotations(reference, image.root.descriptor.digest),
     })
   }
@@ -166,24 +170,38 @@ export class Composer {
     read: () => Promise<Base>,
     signal: AbortSignal,
   ): Promise<ComposedPlatform | null> {
-    const requests = [...this.#options.staticLayers, ...spec.layers]
-    const contributions = await contributeAll(this.#options.layers, requests, { platform, signal })
+    const contributions = await this.#contributions(spec, platform, signal)
     if (contributions === null) return null
     const base = await read()
     const layers = contributions.flatMap((contribution) => contribution.layers)
     const edit = { ...spec.edit, env: [...contributions.flatMap(({ env }) => env), ...spec.edit.env] }
-    const annotations = { ...ownAnnotations(spec, base.image), ...base.annotations, ...spec.annotations }
+    const annotations = { ...sizeAnnotations(spec, base.image), ...base.annotations, ...spec.annotations }
     try {
       const { manifest, config } = composeImage(base.image, { layers, edit, annotations })
       const baseLayers = base.image.manifest.layers.map(({ descriptor }) => ({
         descriptor,
         sources: base.sources,
         from: base.from,
+        trust: spec.trust,
       }))
       return { platform, manifest, config, baseLayers, contributions, entry: base.entry }
     } catch (error) {
       throw new RegistryError("UNKNOWN", `Cannot compose on ${spec.baseText}: ${errorText(error)}`, { cause: error })
     }
+  }
+
+  /** Null: there is nothing for this platform. Static layers are the operator's, whoever wrote the spec. */
+  async #contributions(
+    { layers, trust }: ImageSpec,
+    platform: Platform,
+    signal: AbortSignal,
+  ): Promise<readonly Added[] | null> {
+    const { layers: sources, staticLayers } = this.#options
+    const [common, own] = await Promise.all([
+      contributeAll(sources.operator, staticLayers, { trust: "operator", platform, signal }),
+      contributeAll(sources[trust], layers, { trust, platform, signal }),
+    ])
+    return common === null || own === null ? null : [...common, ...own]
   }
 
   #base(spec: ImageSpec, reference: StoredReference, { manifest, config, entry, platform }: Variant): Base {
@@ -193,9 +211,19 @@ export class Composer {
       platform,
       entry: entry?.json ?? EMPTY,
       annotations: baseAnnotations(reference, manifest.blob.descriptor.digest),
-      sources: this.#options.reader.blobs(reference),
+      sources: this.#options.readers[spec.trust].blobs(reference),
       from: formatLocation(reference),
     }
+  }
+
+  #staleReferences({ base, layers, trust }: ImageSpec): readonly string[] {
+    const { readers, staticLayers } = this.#options
+    const own = [...(base.kind === "scratch" ? [] : [base]), ...imagesOf(layers)]
+    const stale = [
+      ...own.filter((reference) => readers[trust].isStale(reference)),
+      ...imagesOf(staticLayers).filter((reference) => readers.operator.isStale(reference)),
+    ]
+    return stale.map(formatReference)
   }
 
   #composition(
@@ -218,19 +246,14 @@ export class Composer {
       platforms,
       documents: new Map(documents.map((document) => [document.descriptor.digest, document])),
       blobs: new Map(platforms.flatMap(blobEntries).map((entry) => [entry.descriptor.digest, entry])),
-      references: storedReferences(spec, this.#options.staticLayers),
+      staleReferences: () => this.#staleReferences(spec),
       isCurrent: () => isCurrent() && contributions.every((contribution) => contribution.isCurrent()),
     }
   }
 }
 
-function storedReferences(
-  { base, layers }: ImageSpec,
-  staticLayers: readonly LayerRequest[],
-): readonly StoredReference[] {
-  const added = [...staticLayers, ...layers].flatMap((request) => (request.kind === "image" ? [request.reference] : []))
-  return base.kind === "scratch" ? added : [base, ...added]
-}
+const imagesOf = (requests: readonly LayerRequest[]): readonly StoredReference[] =>
+  requests.flatMap((request) => (request.kind === "image" ? [request.reference] : []))
 
 interface Outline {
   /** Null: the result is a single manifest. */
@@ -240,8 +263,8 @@ interface Outline {
 }
 
 function blobEntries({ baseLayers, contributions }: ComposedPlatform): readonly BlobEntry[] {
-  const added = contributions.flatMap(({ layers }) =>
-    layers.map(({ descriptor, sources, from }) => ({ descriptor, sources, from })),
+  const added = contributions.flatMap(({ layers, trust }) =>
+    layers.map(({ descriptor, sources, from }) => ({ descriptor, sources, from, trust })),
   )
   return [...baseLayers, ...added]
 }
@@ -259,18 +282,6 @@ const isWanted = ({ platforms }: ImageSpec, platform: Platform): boolean =>
 
 const isUnusable = (error: unknown): error is RegistryError =>
   error instanceof RegistryError && (error.code === "MANIFEST_INVALID" || error.code === "MANIFEST_UNKNOWN")
-
-/** The original's annotations, which its billing reads. */
-function ownAnnotations({ baseText }: ImageSpec, { manifest }: BaseImage): Readonly<Record<string, string>> {
-  const size = manifest.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
-  return { "io.gitpod.workspace-image.size": String(size), "io.gitpod.workspace-image.ref": baseText }
-}
-
-/** image-spec: annotations.md. A layout has no name that means anything elsewhere. */
-function baseAnnotations(reference: StoredReference, digest: Digest): Readonly<Record<string, string>> {
-  const name = reference.kind === "registry" ? { "org.opencontainers.image.base.name": formatReference(reference) } : {}
-  return { ...name, "org.opencontainers.image.base.digest": digest }
-}
 
 function noPlatform({ baseText, platforms }: ImageSpec, available: string): RegistryError {
   const wanted = platforms === null ? "that all added layers support" : platforms.map(formatPlatform).join(", ")

@@ -8,11 +8,9 @@ import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
-import { formatReference } from "../oci/reference.ts"
 import type { ImageSpec, SpecProvider } from "../spec/spec.ts"
 import type { BlobStore, DocumentStore } from "../store/store.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import type { ImageReader } from "../upstream/upstream.ts"
 import type { Composer, Composition, ServedImage } from "./composer.ts"
 import type { Facade, NamedImage } from "./facade.ts"
 import { contains, type RecentImages } from "./recent-images.ts"
@@ -20,7 +18,6 @@ import { contains, type RecentImages } from "./recent-images.ts"
 export interface ImagesOptions {
   readonly providers: readonly SpecProvider[]
   readonly composer: Composer
-  readonly reader: ImageReader
   readonly recent: RecentImages
   readonly store: BlobStore & DocumentStore
   /** Places to look in before the sources of a layer are asked, nearest first; the store is not among them. */
@@ -52,10 +49,9 @@ export class Images implements Facade {
   }
 
   async image(name: string, signal: AbortSignal): Promise<NamedImage> {
-    const { root, single, references } = await this.composition(name, signal)
-    const { metrics, reader } = this.#options
-    const stale = references.filter((reference) => reader.isStale(reference)).map(formatReference)
-    if (stale.length > 0) metrics.staleServed.inc()
+    const { root, single, staleReferences } = await this.composition(name, signal)
+    const stale = staleReferences()
+    if (stale.length > 0) this.#options.metrics.staleServed.inc()
     return { root, single, stale }
   }
 

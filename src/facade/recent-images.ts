@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache"
 import type { Clock } from "../lib/clock.ts"
 import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
-import { parseReference } from "../oci/reference.ts"
+import { parseReference, type Trust } from "../oci/reference.ts"
 import type { DocumentStore, ImageLog, ImageRecord, RecordedBlob } from "../store/store.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
 import type { BlobEntry, ServedImage } from "./composer.ts"
@@ -12,7 +12,7 @@ export interface RecentImagesOptions {
   /** What earlier processes, and others on the same store, have served. */
   readonly log: ImageLog
   readonly documents: DocumentStore
-  readonly reader: ImageReader
+  readonly readers: Readonly<Record<Trust, Pick<ImageReader, "blobs">>>
 }
 
 /** A pull that began on an image may go on this long after the name has moved to another one. */
@@ -103,10 +103,11 @@ export class RecentImages {
     return { root, single, documents, blobs }
   }
 
-  #entry({ descriptor, from }: RecordedBlob): BlobEntry {
+  #entry({ descriptor, from, trust }: RecordedBlob): BlobEntry {
     const reference = from === null ? null : parseReference(from)
     const isStored = reference !== null && reference.kind !== "scratch"
-    return { descriptor, from, sources: isStored ? this.#options.reader.blobs(reference) : [] }
+    const reader = this.#options.readers[trust]
+    return { descriptor, from, trust, sources: isStored ? reader.blobs(reference) : [] }
   }
 }
 
@@ -123,6 +124,6 @@ function toRecord(name: string, { root, single, documents, blobs }: ServedImage)
     root: root.descriptor,
     single: single?.descriptor.digest ?? null,
     documents: [...documents.values()].map(({ descriptor }) => descriptor),
-    blobs: [...blobs.values()].map(({ descriptor, from }) => ({ descriptor, from })),
+    blobs: [...blobs.values()].map(({ descriptor, from, trust }) => ({ descriptor, from, trust })),
   }
 }

@@ -27,6 +27,9 @@ export interface ScratchReference {
   readonly kind: "scratch"
 }
 
+/** Who wrote a reference or a spec: somebody who runs this registry, or somebody else whom its provider has asked. */
+export type Trust = "operator" | "remote"
+
 export type ImageReference = RegistryReference | LayoutReference | ScratchReference
 
 const COMPONENT = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*"

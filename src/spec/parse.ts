@@ -31,8 +31,8 @@ export class SpecError extends Error {
 }
 
 /**
- * Parses an ImageSpec. Relative paths are taken from `dir`; null refuses everything that is on this machine's disk, for
- * specs that come from elsewhere. Throws SpecError.
+ * Parses an ImageSpec. Relative paths are taken from `dir`; null is for specs that come from elsewhere: they are marked
+ * as remote, and refused if they name anything on this machine's disk. Throws SpecError.
  */
 export function parseSpec(value: unknown, dir: string | null): ImageSpec {
   const normal = normalizeKeys(imageSpecSchema, value)
@@ -62,6 +62,7 @@ class SpecParser {
       edit: this.#at(["config", "env"], () => toConfigEdit(file.config ?? {})) ?? toConfigEdit({}),
       annotations: file.annotations ?? {},
       platforms: this.#platforms(file.platforms ?? []),
+      trust: this.#dir === null ? "remote" : "operator",
       key: digestOf(JSON.stringify([this.#dir, file])),
     }
     if (this.#problems.length > 0) throw new SpecError(this.#problems)

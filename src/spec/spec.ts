@@ -1,6 +1,6 @@
 import type { ConfigEdit, LayerRequest } from "../layer/layer.ts"
 import type { Platform } from "../oci/platform.ts"
-import type { ImageReference } from "../oci/reference.ts"
+import type { ImageReference, Trust } from "../oci/reference.ts"
 
 /** What an image is to be made of, with every text in it parsed. */
 export interface ImageSpec {
@@ -14,6 +14,8 @@ export interface ImageSpec {
   readonly annotations: Readonly<Record<string, string>>
   /** Null: every platform of the base that all layers support. */
   readonly platforms: readonly Platform[] | null
+  /** Decides which hosts the spec may reach. */
+  readonly trust: Trust
   /** Equal for equal specs: a cache key. */
   readonly key: string
 }

@@ -105,11 +105,14 @@ export class DiskImageLog implements ImageLog {
   }
 }
 
+const isTrust = (value: unknown): boolean => value === "operator" || value === "remote"
+
 /** Null: torn by a crash, or from a version that writes something else. */
 function parseRecord(content: string): ImageRecord | null {
   const [checksum, text] = [content.slice(0, 64), content.slice(65)]
   if (checksum !== sha256(text)) return null
   const record: ImageRecord = JSON.parse(text) // the checksum tells that it is what was written
   const digests = [record.root, ...record.documents, ...record.blobs.map(({ descriptor }) => descriptor)]
-  return digests.every(({ digest }) => isDigest(digest)) ? record : null
+  const isOurs = digests.every(({ digest }) => isDigest(digest)) && record.blobs.every(({ trust }) => isTrust(trust))
+  return isOurs ? record : null
 }

@@ -2,6 +2,7 @@ import type { BlobSource, FileBlob, ReadyBlob } from "../blob/blob.ts"
 import type { Spool } from "../blob/spool.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
+import type { Trust } from "../oci/reference.ts"
 
 /** A source that also takes blobs in. Every method may be called concurrently, and by several processes at once. */
 export interface BlobStore extends BlobSource {
@@ -35,6 +36,8 @@ export interface RecordedBlob {
   readonly descriptor: Descriptor
   /** The image reference that its repository is known by. Null: it was made here, so only the store can have it. */
   readonly from: string | null
+  /** Who wrote that reference. */
+  readonly trust: Trust
 }
 
 /** Which images were served lately, also by earlier processes: what may be read, and what must not be evicted. */

@@ -19,6 +19,7 @@ import {
 import { parsePlatform } from "../../src/oci/platform.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
+import { byTrust } from "../helpers/by-trust.ts"
 import { layerSources } from "../helpers/layer-sources.ts"
 import { memoryImages } from "../helpers/memory-images.ts"
 
@@ -82,10 +83,10 @@ async function compose(fixture: JsonObject, now?: Date): Promise<Composition> {
     )
   }
   const clock = now === undefined ? systemClock : { ...systemClock, now: () => now.getTime() }
-  const layers = await layerSources(reader, clock)
+  const layers = byTrust(await layerSources(reader, clock))
   const staticLayers = parseSpec({ baseRef: "scratch", layers: plain(getMember(fixture, "static")) }, null).layers
   const defaultPlatform = parsePlatform("linux/amd64")
-  const composer = new Composer({ reader, layers, staticLayers, defaultPlatform, log: silentLogger })
+  const composer = new Composer({ readers: byTrust(reader), layers, staticLayers, defaultPlatform, log: silentLogger })
   return await composer.compose(parseSpec(plain(getMember(fixture, "spec")), null), new AbortController().signal)
 }
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test"
 import { Composer } from "../../src/facade/composer.ts"
 import { parsePlatform } from "../../src/oci/platform.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
-import { createLogger } from "../../src/telemetry/log.ts"
+import { createLogger, silentLogger } from "../../src/telemetry/log.ts"
+import { byTrust } from "../helpers/by-trust.ts"
 import { type ImageOptions, image, index, layer, platform, type TestImage, type TestIndex } from "../helpers/images.ts"
 import { layerSources } from "../helpers/layer-sources.ts"
 import { never } from "../helpers/layers.ts"
@@ -21,8 +22,8 @@ async function start({ images, staticLayers = [], defaultPlatform = "linux/amd64
   const layers = await layerSources(reader)
   const logs: Record<string, unknown>[] = []
   const composer = new Composer({
-    reader,
-    layers,
+    readers: byTrust(reader),
+    layers: byTrust(layers),
     staticLayers: parseSpec({ baseRef: "scratch", layers: staticLayers }, null).layers,
     defaultPlatform: parsePlatform(defaultPlatform),
     log: createLogger({
@@ -197,5 +198,36 @@ describe("Composer", () => {
     expect(isCurrent()).toBe(true)
     reader.fresh = false
     expect(isCurrent()).toBe(false)
+  })
+})
+
+describe("specs of others", () => {
+  test("C4: are read with a reach of their own, static layers with the operator's, and what was read says so", async () => {
+    const reading = async (images: Readonly<Record<string, TestImage>>) => {
+      const reader = { ...memoryImages(), isStale: () => true }
+      for (const [reference, one] of Object.entries(images)) reader.addImage(reference, one)
+      return { reader, layers: await layerSources(reader) }
+    }
+    const named = async (name: string) => await of("amd64", { layers: [await layer({ name })] })
+    const operator = await reading({ "x.io/common:1": await named("common") })
+    const remote = await reading({ [BASE]: await named("base"), "x.io/own:1": await named("own") })
+    const composer = new Composer({
+      readers: { operator: operator.reader, remote: remote.reader },
+      layers: { operator: operator.layers, remote: remote.layers },
+      staticLayers: parseSpec({ baseRef: "scratch", layers: [{ image: "x.io/common:1" }] }, null).layers,
+      defaultPlatform: parsePlatform("linux/amd64"),
+      log: silentLogger,
+    })
+    const spec = parseSpec({ baseRef: BASE, layers: [{ image: "x.io/own:1" }] }, null)
+    const { blobs, staleReferences } = await composer.compose(spec, never)
+
+    expect(operator.reader.asked).toEqual(["x.io/common:1"])
+    expect(new Set(remote.reader.asked)).toEqual(new Set([BASE, "x.io/own:1"]))
+    expect(staleReferences()).toEqual([BASE, "x.io/own:1", "x.io/common:1"])
+    expect([...blobs.values()].map(({ from, trust }) => `${trust} ${from}`)).toEqual([
+      "remote x.io/base",
+      "operator x.io/common",
+      "remote x.io/own",
+    ])
   })
 })

@@ -9,6 +9,7 @@ import type { ImageSpec } from "../../src/spec/spec.ts"
 import { DiskStore } from "../../src/store/disk.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
+import { byTrust } from "../helpers/by-trust.ts"
 import { type ManualClock, manualClock } from "../helpers/manual-clock.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
@@ -20,6 +21,7 @@ const spec: ImageSpec = {
   edit: { env: [], entrypoint: [], cmd: [], user: "", workingDir: "", labels: {} },
   annotations: {},
   platforms: null,
+  trust: "operator",
   key: "1",
 }
 const signal = new AbortController().signal
@@ -37,14 +39,20 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
   }
   const unused = () => Promise.reject(new Error("The base is scratch"))
   const reader = { root: unused, document: unused, isFresh: () => true, isStale: () => false, blobs: () => [] }
+  const readers = byTrust(reader)
   const defaultPlatform = { os: "linux", architecture: "amd64" }
-  const composer = new Composer({ reader, layers, staticLayers: [], defaultPlatform, log: silentLogger })
+  const composer = new Composer({
+    readers,
+    layers: byTrust(layers),
+    staticLayers: [],
+    defaultPlatform,
+    log: silentLogger,
+  })
   const providers = [{ prefix: "fixed", resolve: async () => spec }]
-  const recent = new RecentImages({ clock, log: store.images, documents: store, reader })
+  const recent = new RecentImages({ clock, log: store.images, documents: store, readers })
   return new Images({
     providers,
     composer,
-    reader,
     recent,
     store,
     caches: [],

@@ -14,7 +14,7 @@ export function testEgress(): Egress {
   const direct = fetchEgress({
     clock: systemClock,
     dialer,
-    guard: new Guard({ dialer, isNamed: () => false, limit: "forbidden" }),
+    guard: new Guard({ dialer, isNamed: () => false }),
     proxies: NO_PROXIES,
     firstByteMs: 5000,
     progressMs: 5000,

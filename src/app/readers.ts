@@ -1,0 +1,47 @@
+import type { Downloads } from "../blob/downloads.ts"
+import type { RegistryConfig } from "../config/load.ts"
+import { CachedImages } from "../facade/cached-images.ts"
+import type { LayerSources } from "../facade/contribute.ts"
+import { ImageLayerSource } from "../layer/image.ts"
+import { UrlLayerSource } from "../layer/url.ts"
+import type { Trust } from "../oci/reference.ts"
+import type { DiskStore } from "../store/disk.ts"
+import { allowUpstreams } from "../upstream/policy.ts"
+import type { ImageReader } from "../upstream/upstream.ts"
+import { buildEgress, buildUpstream } from "./outside.ts"
+import type { Tools } from "./tools.ts"
+
+export interface Readers {
+  readonly readers: Readonly<Record<Trust, ImageReader>>
+  /** The layers that come from elsewhere. */
+  readonly fetched: Readonly<Record<Trust, Pick<LayerSources, "image" | "url">>>
+}
+
+interface Keeping {
+  readonly store: DiskStore
+  readonly downloads: Downloads
+}
+
+/** Everything that reads from elsewhere, for specs of operators and, with less reach, for those of others. */
+export function buildReaders(config: RegistryConfig, { store, downloads }: Keeping, tools: Tools): Readers {
+  const egress = buildEgress(config, tools)
+  const read = (trust: Trust) =>
+    new CachedImages({
+      upstream: buildUpstream(config, egress[trust], tools),
+      policy: allowUpstreams(config.allowedUpstreams),
+      documents: store,
+      downloads,
+      clock: tools.tuning.clock,
+      log: tools.log,
+      // What an operator's specs have resolved is no answer to those who may not ask
+      tags: store.facts(trust === "operator" ? "tag" : "remote-tag"),
+      tagTtlMs: config.tagTtlMs,
+      staleIfErrorMs: config.staleIfErrorMs,
+    })
+  const readers = { operator: read("operator"), remote: read("remote") }
+  const fetchedBy = (trust: Trust) => ({
+    image: new ImageLayerSource(readers[trust]),
+    url: new UrlLayerSource({ egress: egress[trust], downloads, store, facts: store.facts("layer") }),
+  })
+  return { readers, fetched: { operator: fetchedBy("operator"), remote: fetchedBy("remote") } }
+}
