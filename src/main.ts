@@ -3,18 +3,18 @@ import { readGlobalFlags } from "./cli/global-flags.ts"
 import { UsageError } from "./cli/io.ts"
 import { createOutput } from "./cli/output.ts"
 import { takeProxySettings } from "./egress/proxy.ts"
-import { createLogger, errorText, LEVELS, type Level } from "./telemetry/log.ts"
+import { createLogger, errorText } from "./telemetry/log.ts"
+import { type LogLevel, parseLevel } from "./telemetry/log-level.ts"
 import { PRODUCTION } from "./tuning.ts"
 import { VERSION } from "./version.ts"
 
 const { isJson, isVerbose, rest } = readGlobalFlags(process.argv.slice(2))
 
-const named = LEVELS.find((level) => level === process.env["LOG_LEVEL"]?.toLowerCase().replace("warning", "warn"))
-const level: Level = isVerbose ? "debug" : (named ?? "info")
+const level: LogLevel = { current: isVerbose ? "debug" : (parseLevel(process.env["LOG_LEVEL"] ?? "") ?? "info") }
 const log = createLogger({
   format: isJson ? "json" : "text",
   version: VERSION,
-  level: () => level,
+  level: () => level.current,
   write: (line) => void process.stderr.write(line),
 })
 
@@ -37,7 +37,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   try {
     const shutdown = { gentle: gentle.signal, forced: forced.signal }
     const tuning = { ...PRODUCTION, proxies: takeProxySettings(process.env) }
-    return await findCommand(name)(args, { out: stdout.write, err: stderr.write, log, shutdown, tuning })
+    return await findCommand(name)(args, { out: stdout.write, err: stderr.write, log, level, shutdown, tuning })
   } catch (error) {
     stderr.write(`registry-facade: ${errorText(error)}\n`)
     return error instanceof UsageError ? 2 : 1

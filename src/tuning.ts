@@ -46,6 +46,8 @@ export interface Tuning {
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
   readonly maintenanceMs: number
+  /** How long the end may take once running transfers are cut off. */
+  readonly shutdown: { readonly cutMs: number }
 }
 
 const MIB = 1024 * 1024
@@ -89,4 +91,5 @@ export const PRODUCTION: Tuning = {
   },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   maintenanceMs: 10 * 60 * 1000,
+  shutdown: { cutMs: 2000 },
 }

@@ -50,6 +50,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   tldts: ["upstream"],
   "bun:ffi": ["lib"],
   "node:dns/promises": ["app"],
+  "node:inspector/promises": ["http/debug"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
   "node:os": ["app"],

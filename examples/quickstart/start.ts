@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const store = mkdtempSync(join(tmpdir(), "registry-facade-quickstart-"))
   try {
     const config = await loadConfig(CONFIG)
-    const app = await startApp(quickstart(config, store), log)
+    const app = await startApp(quickstart(config, store), { log })
     console.log(await commands(`127.0.0.1:${app.registryPort}`))
     await interrupted
     await app.stop(true)

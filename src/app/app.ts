@@ -1,64 +1,64 @@
 import type { Config } from "../config/load.ts"
 import { httpApp } from "../http/app.ts"
-import { metricsApp } from "../http/metrics.ts"
-import { type Listener, listen } from "../http/server.ts"
+import type { Listener } from "../http/server.ts"
 import type { Logger } from "../telemetry/log.ts"
+import type { LogLevel } from "../telemetry/log-level.ts"
 import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { VERSION } from "../version.ts"
 import { keepUp } from "./disk.ts"
-import { fileBudget } from "./file-budget.ts"
+import { listenOperation, listenRegistry } from "./listeners.ts"
 import { buildRegistry } from "./registry.ts"
+
+export interface AppOptions {
+  readonly log: Logger
+  readonly tuning?: Tuning
+  /** Of `log`; the debug listener changes it. */
+  readonly level?: LogLevel
+  /** True: the ports may be shared with a process that this one replaces. */
+  readonly mayShare?: boolean
+}
 
 export interface RunningApp {
   /** Of the registry; null where the configuration has none. */
   readonly registryPort: number | null
+  /** Says that it is not ready from now on, and asks clients to connect anew elsewhere; goes on serving. */
+  retire(): void
+  /** Accepts nothing new; resolves when running answers are complete, or cuts them off. Probes are answered to the end. */
   stop(isForced: boolean): Promise<void>
 }
 
-const PROBE_REQUESTS = 100
-
 /** Opens the ports and serves. Rejects when the configuration or the machine does not allow it. */
-export async function startApp(config: Config, log: Logger, tuning: Tuning = PRODUCTION): Promise<RunningApp> {
+export async function startApp(config: Config, options: AppOptions): Promise<RunningApp> {
+  const { log, tuning = PRODUCTION, level = { current: "info" }, mayShare = false } = options
   const { registry } = config
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
   const parts = await buildRegistry(registry, log, tuning)
-  const { images, metrics, store } = parts
-  const handle = httpApp({
-    facade: () => images,
-    prefix: registry.prefix,
-    isPrivate: false,
-    version: VERSION,
-    log,
-    metrics,
-  })
-  const { requests } = fileBudget(tuning)
+  const { images, metrics, readiness, store } = parts
+  const { prefix } = registry
+  const handle = httpApp({ facade: () => images, prefix, isPrivate: false, version: VERSION, log, metrics })
   const background = new AbortController()
-  const listeners: Listener[] = []
+  const serving: Listener[] = []
+  const operation: Listener[] = []
+  let closing: Promise<void> | null = null
   const stop = async (isForced: boolean) => {
     background.abort()
-    await Promise.all(listeners.map((listener) => listener.stop(isForced)))
-    await parts.close()
+    await Promise.all(serving.map((listener) => listener.stop(isForced)))
+    closing ??= parts.close() // stopping by force ends a gentle stop that waits, too
+    await closing
+    await Promise.all(operation.map((listener) => listener.stop(true)))
   }
   try {
-    const { host: hostname, port } = registry
-    listeners.push(listen({ hostname, port, handle, log, metrics, maxConcurrent: requests }))
-    if (config.prometheusAddr !== null) {
-      const address = splitAddress(config.prometheusAddr)
-      const options = { handle: metricsApp(metrics), log, metrics: null, maxConcurrent: PROBE_REQUESTS }
-      listeners.push(listen({ ...address, ...options }))
-    }
+    const ports = { tools: { log, metrics, tuning }, mayShare }
+    serving.push(listenRegistry(registry, handle, ports))
+    for (const listener of listenOperation(config, { readiness, level }, ports)) operation.push(listener)
   } catch (error) {
     await stop(true)
     throw error
   }
   void keepUp(store, tuning, background.signal)
-  const registryPort = listeners[0]?.port ?? null
-  log.info("HTTP registry server listening", { addr: `${registry.host}:${registryPort}` })
-  return { registryPort, stop }
-}
-
-function splitAddress(address: string): { readonly hostname: string; readonly port: number } {
-  const colon = address.lastIndexOf(":")
-  const hostname = address.slice(0, colon).replace(/^\[|\]$/g, "")
-  return { hostname: hostname === "" ? "0.0.0.0" : hostname, port: Number(address.slice(colon + 1)) }
+  const retire = () => {
+    readiness.failed("serving", "the process is shutting down")
+    for (const listener of serving) listener.retire()
+  }
+  return { registryPort: serving[0]?.port ?? null, retire, stop }
 }

@@ -10,7 +10,8 @@ const HELP = `registry-facade composes container images while they are pulled.
 
 Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
 
-  run <config.json>                  serve what the configuration has
+  run <config.json> [--share-ports]  serve what the configuration has, also beside the
+                                     process that it replaces
   compose <config.json> <name>       print what an image consists of
       [--platform os/arch]
   config check <config.json>         tell what is wrong with a configuration

@@ -1,5 +1,6 @@
 import { findClosest } from "../lib/closest.ts"
 import type { Logger } from "../telemetry/log.ts"
+import type { LogLevel } from "../telemetry/log-level.ts"
 import type { Tuning } from "../tuning.ts"
 
 /** What a command may use of the process that it runs in. */
@@ -7,6 +8,8 @@ export interface CommandIO {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
   readonly log: Logger
+  /** Of `log`. */
+  readonly level: LogLevel
   readonly tuning: Tuning
   /** Aborted when the process is asked to end; aborted again means at once. */
   readonly shutdown: ShutdownSignals

@@ -1,21 +1,41 @@
-import { startApp } from "../app/app.ts"
-import { loadConfig } from "../config/load.ts"
+import { type RunningApp, startApp } from "../app/app.ts"
+import { type Config, loadConfig } from "../config/load.ts"
 import { readArguments } from "./args.ts"
-import type { Command } from "./io.ts"
+import type { Command, CommandIO } from "./io.ts"
+
+const OPTIONS = { "share-ports": { type: "boolean", default: false } } as const
 
 /** Serves until the process is asked to end; running answers are completed before it does. */
-export const run: Command = async (args, { log, shutdown, tuning }) => {
-  const { positionals } = readArguments(args, {}, ["config.json"])
+export const run: Command = async (args, io) => {
+  const { values, positionals } = readArguments(args, OPTIONS, ["config.json"])
+  const { level, log, shutdown, tuning } = io
   const config = await loadConfig(positionals[0] ?? "")
-  const app = await startApp(config, log, tuning)
-  log.info("registry facade is up and running", { port: app.registryPort })
+  const app = await startApp(config, { log, tuning, level, mayShare: values["share-ports"] })
+  log.info("🏪 registry facade is up and running", { port: app.registryPort })
   await aborted(shutdown.gentle)
-  log.info("shutting down, waiting for running transfers", { graceMs: config.shutdownGraceMs })
-  const drained = app.stop(false)
-  const late = tuning.clock.sleep(config.shutdownGraceMs, shutdown.forced).catch(() => {})
-  await Promise.race([drained, late])
-  await app.stop(true)
+  await shutDown(app, config, io)
   return 0
+}
+
+/**
+ * Not ready at once, so that others stop sending requests here; still answering for a while, because they take their
+ * time to notice; then no new connections, until running transfers are complete. A second signal cuts all of this short.
+ */
+async function shutDown(
+  app: RunningApp,
+  { shutdownDelayMs, shutdownGraceMs }: Config,
+  { log, shutdown, tuning }: CommandIO,
+): Promise<void> {
+  const wait = async (ms: number) => await tuning.clock.sleep(ms, shutdown.forced).catch(() => {})
+  app.retire()
+  log.info("shutting down, not ready any more", { delayMs: shutdownDelayMs, graceMs: shutdownGraceMs })
+  await wait(shutdownDelayMs)
+  log.info("accepting no new connections, waiting for running transfers")
+  const drained = app.stop(false).then(() => true)
+  const isDrained = await Promise.race([drained, wait(shutdownGraceMs).then(() => false)])
+  if (isDrained) return log.info("all transfers are complete")
+  log.warn("cutting running transfers off", { reason: shutdown.forced.aborted ? "second signal" : "grace is over" })
+  await Promise.race([app.stop(true), tuning.clock.sleep(tuning.shutdown.cutMs)])
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

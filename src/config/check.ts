@@ -50,18 +50,11 @@ function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
 const NOT_YET = "is not available yet, remove it or turn it off"
 
 /** Sections that are understood but that nothing serves so far. */
-export function unavailableSections({
-  blobserve,
-  dockerAuth,
-  pprofAddr,
-  registry,
-  tracing,
-}: ConfigFile): readonly Problem[] {
+export function unavailableSections({ blobserve, dockerAuth, registry, tracing }: ConfigFile): readonly Problem[] {
   const providers = [registry?.remoteSpecProvider ?? []].flat()
   const used: readonly (readonly [boolean, readonly string[]])[] = [
     [blobserve !== undefined, ["blobserve"]],
     [(dockerAuth ?? "") !== "", ["dockerAuth"]],
-    [(pprofAddr ?? "") !== "", ["pprofAddr"]],
     [(tracing?.otlpEndpoint ?? "") !== "", ["tracing", "otlpEndpoint"]],
     [providers.length > 0, ["registry", "remoteSpecProvider"]],
     [registry?.requireAuth === true, ["registry", "requireAuth"]],

@@ -11,6 +11,7 @@ import { type ConfigFile, configSchema, type StaticLayerSection, type UpstreamSe
 /** The configuration as the program uses it: defaults filled in, durations in milliseconds, paths absolute. */
 export interface Config {
   readonly file: string
+  readonly pprofAddr: string | null
   readonly prometheusAddr: string | null
   readonly readinessProbeAddr: string | null
   readonly shutdownDelayMs: number
@@ -85,6 +86,7 @@ function parsed(file: string, content: string): JsonText {
 function toConfig(file: string, config: ConfigFile): Config {
   return {
     file,
+    pprofAddr: config.pprofAddr || null,
     prometheusAddr: config.prometheusAddr || null,
     readinessProbeAddr: config.readinessProbeAddr || null,
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),

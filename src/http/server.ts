@@ -3,6 +3,7 @@ import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { recordAccess } from "./access.ts"
 import { errorResponse, internalError } from "./error.ts"
+import { refuseTaken } from "./port-check.ts"
 
 export interface ListenOptions {
   readonly hostname: string
@@ -14,20 +15,29 @@ export interface ListenOptions {
   readonly metrics: Metrics | null
   /** Requests in progress, above which new ones are told to come back. */
   readonly maxConcurrent: number
+  /** True: another process of the same user may have the port already, and answers its part of the connections. */
+  readonly mayShare: boolean
 }
 
 export interface Listener {
   readonly port: number
+  /** From now on every answer asks its client to connect anew, so that few connections are left to cut at the end. */
+  retire(): void
   /** Accepts nothing new and resolves when running answers are complete, or cuts them off. */
   stop(isForced: boolean): Promise<void>
 }
 
 /** Opens a port. Throws when it cannot be opened. */
 export function listen(options: ListenOptions): Listener {
-  const { hostname, port } = options
+  const { hostname, port, mayShare } = options
+  const state = { isRetired: false }
+  const retire = () => {
+    state.isRetired = true
+  }
   try {
-    const server = serve(options)
-    return { port: server.port ?? port, stop: (isForced) => server.stop(isForced) }
+    if (!mayShare) refuseTaken(hostname, port)
+    const server = serve(options, state)
+    return { port: server.port ?? port, retire, stop: (isForced) => server.stop(isForced) }
   } catch (cause) {
     throw new Error(`Cannot listen on ${hostname}:${port}${isTaken(cause) ? ", it is taken" : ""}`, { cause })
   }
@@ -35,12 +45,15 @@ export function listen(options: ListenOptions): Listener {
 
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
-function serve({ hostname, port, handle, log, maxConcurrent, metrics }: ListenOptions) {
+function serve(
+  { hostname, port, handle, log, maxConcurrent, metrics }: ListenOptions,
+  state: { readonly isRetired: boolean },
+) {
   return Bun.serve({
     hostname,
     port,
     development: false,
-    reusePort: false, // Bun's default outside development lets a second process share the port unnoticed
+    reusePort: true,
     idleTimeout: 0,
     // A body that nobody reads is passed over as it comes; a limit would put Bun's bare 413 in place of our answer
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
@@ -49,6 +62,7 @@ function serve({ hostname, port, handle, log, maxConcurrent, metrics }: ListenOp
       const request = withHost(incoming)
       const answer = pendingRequests > maxConcurrent ? overloaded : handle
       const response = request === null ? invalidHost(incoming) : await answer(request)
+      if (state.isRetired) response.headers.set("connection", "close")
       if (metrics === null) return response
       return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt })
     },

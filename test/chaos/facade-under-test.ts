@@ -58,6 +58,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   maintenanceMs: 50,
+  shutdown: { cutMs: 2000 },
 }
 
 /** Starts the facade in this process, on a disk that fails now and then. */
@@ -91,7 +92,10 @@ export async function startUnderTest({ universe, upstream, diskFaults }: UnderTe
   })
   const random = createRandom(universe.seed, "facade").next
   const disk = failingDisk(universe.seed, diskFaults)
-  const app = await startApp(await loadConfig(join(dir, "config.json")), log, { ...IMPATIENT, random, disk })
+  const app = await startApp(await loadConfig(join(dir, "config.json")), {
+    log,
+    tuning: { ...IMPATIENT, random, disk },
+  })
   return {
     url: `http://127.0.0.1:${app.registryPort}`,
     store: join(dir, "store", "v1"),

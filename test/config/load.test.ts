@@ -25,6 +25,7 @@ describe("loadConfig()", () => {
     const config = await load({ registry: { defaultPlatform: "linux/amd64" } })
 
     expect(config).toMatchObject({
+      pprofAddr: null,
       prometheusAddr: null,
       readinessProbeAddr: null,
       shutdownDelayMs: 5000,
@@ -236,7 +237,6 @@ describe("what is wrong with a configuration", () => {
   test.each([
     [{ blobserve: {} }, "blobserve"],
     [{ registry: {}, dockerAuth: "auth.json" }, "dockerAuth"],
-    [{ registry: {}, pprofAddr: ":6060" }, "pprofAddr"],
     [{ registry: {}, tracing: { otlpEndpoint: "http://x:4318" } }, "tracing.otlpEndpoint"],
     [{ registry: { remoteSpecProvider: { addr: "x:1" } } }, "registry.remoteSpecProvider"],
     [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],

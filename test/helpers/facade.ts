@@ -21,6 +21,10 @@ export interface FacadeOptions {
   /** Where the configuration stands; made if needed. */
   readonly dir?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Of the binary, after the configuration. */
+  readonly args?: readonly string[]
+  /** Of the binary, before the command. */
+  readonly flags?: readonly string[]
 }
 
 export interface RunningFacade {
@@ -29,6 +33,8 @@ export interface RunningFacade {
   readonly url: string
   /** Of the binary; null where the facade is in this process. */
   readonly pid: number | null
+  /** The exit code of the binary once it has ended. */
+  readonly exited: Promise<number>
   readonly logs: Readonly<Record<string, unknown>>[]
   /** Writes the specs again, as an editor does. */
   writeSpecs(specs: unknown): void
@@ -47,14 +53,14 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
   const file = join(dir, "config.json")
   writeFileSync(file, JSON.stringify({ shutdown: { delay: "0", grace: "5s" }, ...options.config, registry }))
   const logs: Record<string, unknown>[] = []
-  const running =
-    options.mode === "binary" ? await startBinary(file, logs, options.env ?? {}) : await startSource(file, logs)
+  const running = options.mode === "binary" ? await startBinary(file, logs, options) : await startSource(file, logs)
   const url = `http://127.0.0.1:${running.port}`
   return {
     dir,
     host: `127.0.0.1:${running.port}`,
     url,
     pid: running.pid,
+    exited: running.exited,
     logs,
     writeSpecs: (specs) => writeFileSync(specsFile, JSON.stringify(specs)),
     get: async (path, init) => await fetch(`${url}${path}`, { redirect: "manual", decompress: false, ...init }),
@@ -65,6 +71,7 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
 interface Running {
   readonly port: number
   readonly pid: number | null
+  readonly exited: Promise<number>
   stop(): Promise<void>
 }
 
@@ -75,16 +82,21 @@ async function startSource(file: string, logs: Record<string, unknown>[]): Promi
     level: () => "debug",
     write: (line) => void logs.push(JSON.parse(line)),
   })
-  const app = await startApp(await loadConfig(file), log)
-  return { port: app.registryPort ?? 0, pid: null, stop: () => app.stop(true) }
+  const app = await startApp(await loadConfig(file), { log })
+  const { promise: exited, resolve } = Promise.withResolvers<number>()
+  const stop = async () => {
+    await app.stop(true)
+    resolve(0)
+  }
+  return { port: app.registryPort ?? 0, pid: null, exited, stop }
 }
 
 async function startBinary(
   file: string,
   logs: Record<string, unknown>[],
-  env: Readonly<Record<string, string>>,
+  { args = [], env = {}, flags = ["-v"] }: FacadeOptions,
 ): Promise<Running> {
-  const child = Bun.spawn([BINARY, "run", file, "-v"], {
+  const child = Bun.spawn([BINARY, ...flags, "run", file, ...args], {
     stderr: "pipe",
     stdout: "ignore",
     env: { ...process.env, ...env },
@@ -100,7 +112,7 @@ async function startBinary(
     child.kill("SIGKILL")
     await child.exited
   }
-  return { port: await promise, pid: child.pid, stop }
+  return { port: await promise, pid: child.pid, exited: child.exited, stop }
 }
 
 function parsed(line: string): Record<string, unknown> {

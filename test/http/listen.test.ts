@@ -4,7 +4,7 @@ import { createLogger } from "../../src/telemetry/log.ts"
 
 const log = createLogger({ format: "json", version: "test", level: () => "error", write: () => {} })
 const open = (hostname: string, port: number) =>
-  listen({ hostname, port, handle: () => new Response("here"), log, metrics: null, maxConcurrent: 10 })
+  listen({ hostname, port, handle: () => new Response("here"), log, metrics: null, maxConcurrent: 10, mayShare: false })
 
 describe("listen()", () => {
   test("refuses a port that somebody listens on, instead of sharing it", async () => {
