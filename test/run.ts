@@ -20,6 +20,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   runc: "runc",
   zstd: "zstd",
   curl: "curl",
+  nginx: "nginx-light",
+  wrk: "wrk",
 }
 
 /** Go programs that Debian does not have, by name; about half a minute to build, once. */

@@ -1,0 +1,64 @@
+/** How much is measured, and for how long. Sizes in bytes. */
+export interface Plan {
+  /** Each contender is measured so many times, in turns; the median counts. */
+  readonly rounds: number
+  /** The same for transfers from upstreams, which take longer, and for starts. */
+  readonly transferRounds: number
+  /** Of one measurement under load. */
+  readonly loadSeconds: number
+  /** Before the first round. */
+  readonly warmSeconds: number
+  readonly connections: number
+  readonly smallBlobs: number
+  readonly smallBytes: number
+  readonly bigBytes: number
+  readonly hugeBytes: number
+  /** Clients of one cold blob at the same time. */
+  readonly herd: number
+  /** Clients of the huge blob, of which half stop reading. */
+  readonly crowd: number
+  readonly crowdSeconds: number
+  /** Of the upstream that is as far away as upstreams are. */
+  readonly upstreamBytesPerSecond: number
+  readonly upstreamDelayMs: number
+  /** After this the run gives up. */
+  readonly deadlineMs: number
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+export const FULL: Plan = {
+  rounds: 5,
+  transferRounds: 3,
+  loadSeconds: 1,
+  warmSeconds: 1,
+  connections: 32,
+  smallBlobs: 100,
+  smallBytes: 4 * KIB,
+  bigBytes: 256 * MIB,
+  hugeBytes: 1024 * MIB,
+  herd: 50,
+  crowd: 200,
+  crowdSeconds: 4,
+  upstreamBytesPerSecond: 125_000_000,
+  upstreamDelayMs: 20,
+  deadlineMs: 180_000,
+}
+
+/** Everything once, as small as it goes: tells that the benchmark works, and nothing else. */
+export const QUICK: Plan = {
+  ...FULL,
+  rounds: 1,
+  transferRounds: 1,
+  loadSeconds: 0.2,
+  warmSeconds: 0.1,
+  connections: 4,
+  smallBlobs: 3,
+  bigBytes: 9 * MIB,
+  hugeBytes: 17 * MIB,
+  herd: 5,
+  crowd: 6,
+  crowdSeconds: 0.3,
+  deadlineMs: 60_000,
+}
