@@ -49,18 +49,17 @@ function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
 
 const NOT_YET = "is not available yet, remove it or turn it off"
 
-/** Sections that are understood but that nothing serves so far. */
-export function unavailableSections({ blobserve, dockerAuth, registry, tracing }: ConfigFile): readonly Problem[] {
-  const providers = [registry?.remoteSpecProvider ?? []].flat()
-  const used: readonly (readonly [boolean, readonly string[]])[] = [
-    [blobserve !== undefined, ["blobserve"]],
-    [(dockerAuth ?? "") !== "", ["dockerAuth"]],
-    [(tracing?.otlpEndpoint ?? "") !== "", ["tracing", "otlpEndpoint"]],
-    [providers.length > 0, ["registry", "remoteSpecProvider"]],
-    [registry?.requireAuth === true, ["registry", "requireAuth"]],
-    [registry?.tls !== undefined, ["registry", "tls"]],
-    [registry?.redis?.enabled === true, ["registry", "redis", "enabled"]],
-    [registry?.ipfs?.enabled === true, ["registry", "ipfs", "enabled"]],
-  ]
-  return used.filter(([isUsed]) => isUsed).map(([, path]) => ({ path, message: NOT_YET }))
-}
+/** Sections that are understood but that nothing serves so far, and whether a file uses them. */
+export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = [
+  [["blobserve"], ({ blobserve }) => blobserve !== undefined],
+  [["dockerAuth"], ({ dockerAuth = "" }) => dockerAuth !== ""],
+  [["tracing", "otlpEndpoint"], ({ tracing }) => (tracing?.otlpEndpoint ?? "") !== ""],
+  [["registry", "remoteSpecProvider"], ({ registry }) => [registry?.remoteSpecProvider ?? []].flat().length > 0],
+  [["registry", "requireAuth"], ({ registry }) => registry?.requireAuth === true],
+  [["registry", "tls"], ({ registry }) => registry?.tls !== undefined],
+  [["registry", "redis", "enabled"], ({ registry }) => registry?.redis?.enabled === true],
+  [["registry", "ipfs", "enabled"], ({ registry }) => registry?.ipfs?.enabled === true],
+]
+
+export const unavailableSections = (config: ConfigFile): readonly Problem[] =>
+  UNAVAILABLE.filter(([, isUsed]) => isUsed(config)).map(([path]) => ({ path, message: NOT_YET }))

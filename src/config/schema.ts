@@ -3,6 +3,7 @@ import { type Static, type TProperties, Type } from "@sinclair/typebox"
 const closed = <Properties extends TProperties>(properties: Properties, description?: string) =>
   Type.Object(properties, { additionalProperties: false, ...(description === undefined ? {} : { description }) })
 const text = (description: string) => Type.Optional(Type.String({ description }))
+const texts = (description: string) => Type.Optional(Type.Array(Type.String(), { description }))
 const flag = (description: string) => Type.Optional(Type.Boolean({ default: false, description }))
 const file = (description: string) =>
   Type.Optional(Type.String({ description: `${description} Relative to this file.` }))
@@ -24,11 +25,14 @@ const address = (description: string) =>
     }),
   )
 
-const tlsClient = closed({
-  ca: Type.Optional(Type.String()),
-  crt: Type.Optional(Type.String()),
-  key: Type.Optional(Type.String()),
-})
+const tlsClient = closed(
+  {
+    ca: file("PEM certificates that the server's must be signed by."),
+    crt: file("PEM certificate to show to the server."),
+    key: file("PEM private key of crt."),
+  },
+  "TLS towards the provider.",
+)
 
 const staticLayer = closed({
   type: Type.Union([Type.Literal("file"), Type.Literal("image"), Type.Literal("dir")], { description: "What ref is." }),
@@ -39,18 +43,24 @@ const staticLayer = closed({
   }),
 })
 
-const grpcProvider = closed({
-  addr: Type.String({ minLength: 1, description: "host:port of a gRPC server." }),
-  tls: Type.Optional(tlsClient),
-  serverName: text("Name in the server's certificate, where it is not the host of addr."),
-})
-const httpProvider = closed({
-  url: Type.String({
-    pattern: "^https?://",
-    expected: "an http or https URL with {id} in it",
-    description: "URL that gives an ImageSpec as JSON; {id} stands for the name.",
-  }),
-})
+const grpcProvider = closed(
+  {
+    addr: Type.String({ minLength: 1, description: "host:port of a gRPC server." }),
+    tls: Type.Optional(tlsClient),
+    serverName: text("Name in the server's certificate, where it is not the host of addr."),
+  },
+  "A gRPC server.",
+)
+const httpProvider = closed(
+  {
+    url: Type.String({
+      pattern: "^https?://",
+      expected: "an http or https URL with {id} in it",
+      description: "URL that gives an ImageSpec as JSON; {id} stands for the name.",
+    }),
+  },
+  "An HTTP server.",
+)
 const specProvider = Type.Union([grpcProvider, httpProvider])
 
 const upstream = closed({
@@ -68,111 +78,153 @@ const upstream = closed({
   passwordFile: file("File that holds the user's password."),
 })
 
-const redis = closed({
-  enabled: flag("Share what is known of images through Redis."),
-  singleHostAddr: text("host:port of the server."),
-  username: text("ACL user. The password comes from the environment: REDIS_PASSWORD."),
-  useTLS: flag("Connect with TLS."),
-  insecureSkipVerify: flag("Accept any certificate."),
-  ca: file("PEM certificates to trust."),
-  keyPrefix: text("Put before every key."),
-  sentinel: Type.Optional(
-    closed({ master: Type.Optional(Type.String()), addrs: Type.Optional(Type.Array(Type.String())) }),
-  ),
-  cluster: Type.Optional(closed({ addrs: Type.Optional(Type.Array(Type.String())) })),
-})
-
-const ipfs = closed({
-  enabled: flag("Share layers through IPFS."),
-  ipfsAddr: text("Multiaddr of Kubo's RPC API, or of the proxy of an IPFS Cluster. $IPFS_HOST is replaced."),
-  gatewayAddr: text("URL of Kubo's gateway."),
-  profile: text("How content is split into blocks: unixfs-v1-2025."),
-  budgetBytes: bytes(0, "Pins are removed, oldest first, above this; 0 is no limit."),
-  allowPublicSwarm: flag("Publish layers although the node looks public."),
-  cluster: Type.Optional(
-    closed({
-      url: text("REST API of an IPFS Cluster peer."),
-      replicationMin: Type.Optional(Type.Integer()),
-      replicationMax: Type.Optional(Type.Integer()),
-      expireIn: Type.Optional(Type.String()),
-    }),
-  ),
-})
-
-const registry = closed({
-  port: port(31_750, "Port of the registry; 0 takes a free one."),
-  host: Type.Optional(Type.String({ default: "0.0.0.0", description: "Address to listen on." })),
-  prefix: Type.Optional(Type.String({ default: "", description: "Path before /v2/." })),
-  store: file(
-    "Directory of the disk store. Without it, blobs are kept in a temporary directory until the process ends.",
-  ),
-  storeMaxSizeBytes: bytes(0, "What the store may hold; 0 is bounded only by storeMinFreeBytes."),
-  storeMinFreeBytes: bytes(1_073_741_824, "What the store leaves free on its disk."),
-  staticLayer: Type.Optional(Type.Array(staticLayer, { description: "Layers that every image gets, in this order." })),
-  remoteSpecProvider: Type.Optional(
-    Type.Union([Type.Array(specProvider), specProvider], {
-      description: "Where specs of remote/<id> come from; the first answer wins.",
-    }),
-  ),
-  fixedSpecFN: file("File that maps names to ImageSpecs, for fixed/<name>. Read again when it changes."),
-  requireAuth: flag("Ask clients for a user and a password; needs auth."),
-  auth: Type.Optional(closed({ htpasswd: file("File of users with bcrypt passwords.") })),
-  tls: Type.Optional(
-    closed({
-      ca: Type.Optional(Type.String({ description: "Accepted and not used, as by the original." })),
-      crt: file("PEM certificate chain."),
-      key: file("PEM private key."),
-      clientCA: file("PEM certificates; clients must show a certificate that one of them has signed."),
-    }),
-  ),
-  tagTTL: duration("60s", "A resolved tag is reused this long, then asked for again."),
-  staleIfError: duration("24h", "A known tag is served this long while its upstream fails."),
-  defaultPlatform: Type.Optional(
-    Type.String({
-      pattern: "^[a-z0-9._-]+/[a-z0-9._-]+(/[a-z0-9._-]+)?$",
-      expected: 'a platform like "linux/amd64"',
-      description: "Platform for clients that want no index. Default: the host's.",
-    }),
-  ),
-  upstreams: Type.Optional(
-    Type.Record(Type.String(), upstream, { description: "Settings by registry host, with port if it has one." }),
-  ),
-  allowedUpstreams: Type.Optional(
-    Type.Array(Type.String(), {
-      description: "Patterns of repositories that images may come from, like ghcr.io/acme/*.",
-    }),
-  ),
-  redis: Type.Optional(redis),
-  ipfs: Type.Optional(ipfs),
-})
-
-const pair = closed({ search: Type.String(), replacement: Type.String() })
-const repo = closed({
-  prePull: Type.Optional(Type.Array(Type.String())),
-  workdir: Type.Optional(Type.String()),
-  layers: Type.Optional(Type.Union([Type.Literal("first"), Type.Literal("all")], { default: "first" })),
-  replacements: Type.Optional(
-    Type.Array(closed({ path: Type.String(), search: Type.String(), replacement: Type.String() })),
-  ),
-  inlineStatic: Type.Optional(Type.Array(pair)),
-})
-const blobserve = closed({
-  port: port(32_224, "Port of the file server; 0 takes a free one."),
-  timeout: Type.Optional(
-    Type.Union(
-      [
-        Type.String({ pattern: DURATION, expected: 'a duration like "5s"' }),
-        Type.Integer({ minimum: 0, expected: "nanoseconds" }),
-      ],
-      { default: "5s" },
+const redis = closed(
+  {
+    enabled: flag("Share what is known of images through Redis."),
+    singleHostAddr: text("host:port of the server."),
+    username: text("ACL user. The password comes from the environment: REDIS_PASSWORD."),
+    useTLS: flag("Connect with TLS."),
+    insecureSkipVerify: flag("Accept any certificate."),
+    ca: file("PEM certificates to trust."),
+    keyPrefix: text("Put before every key."),
+    sentinel: Type.Optional(
+      closed(
+        { master: text("Name of the master that they watch."), addrs: texts("host:port of each Sentinel.") },
+        "Redis Sentinel, in place of one server.",
+      ),
     ),
+    cluster: Type.Optional(
+      closed({ addrs: texts("host:port of some of its nodes.") }, "Redis Cluster, in place of one server."),
+    ),
+  },
+  "What nodes know of images, shared.",
+)
+
+const ipfs = closed(
+  {
+    enabled: flag("Share layers through IPFS."),
+    ipfsAddr: text("Multiaddr of Kubo's RPC API, or of the proxy of an IPFS Cluster. $IPFS_HOST is replaced."),
+    gatewayAddr: text("URL of Kubo's gateway."),
+    profile: text("How content is split into blocks: unixfs-v1-2025."),
+    budgetBytes: bytes(0, "Pins are removed, oldest first, above this; 0 is no limit."),
+    allowPublicSwarm: flag("Publish layers although the node looks public."),
+    cluster: Type.Optional(
+      closed(
+        {
+          url: text("REST API of an IPFS Cluster peer."),
+          replicationMin: Type.Optional(Type.Integer({ description: "Peers that have to keep a layer." })),
+          replicationMax: Type.Optional(Type.Integer({ description: "Peers that keep a layer at most." })),
+          expireIn: text("How long pins last, as IPFS Cluster writes it; empty is for ever."),
+        },
+        "Pins through an IPFS Cluster.",
+      ),
+    ),
+  },
+  "Layers, shared between nodes.",
+)
+
+const registry = closed(
+  {
+    port: port(31_750, "Port of the registry; 0 takes a free one."),
+    host: Type.Optional(Type.String({ default: "0.0.0.0", description: "Address to listen on." })),
+    prefix: Type.Optional(Type.String({ default: "", description: "Path before /v2/." })),
+    store: file(
+      "Directory of the disk store. Without it, blobs are kept in a temporary directory until the process ends.",
+    ),
+    storeMaxSizeBytes: bytes(0, "What the store may hold; 0 is bounded only by storeMinFreeBytes."),
+    storeMinFreeBytes: bytes(1_073_741_824, "What the store leaves free on its disk."),
+    staticLayer: Type.Optional(
+      Type.Array(staticLayer, { description: "Layers that every image gets, in this order." }),
+    ),
+    remoteSpecProvider: Type.Optional(
+      Type.Union([Type.Array(specProvider), specProvider], {
+        description: "Where specs of remote/<id> come from; the first answer wins.",
+      }),
+    ),
+    fixedSpecFN: file("File that maps names to ImageSpecs, for fixed/<name>. Read again when it changes."),
+    requireAuth: flag("Ask clients for a user and a password; needs auth."),
+    auth: Type.Optional(closed({ htpasswd: file("File of users with bcrypt passwords.") }, "Who may pull.")),
+    tls: Type.Optional(
+      closed(
+        {
+          ca: text("Accepted and not used, as by the original."),
+          crt: file("PEM certificate chain."),
+          key: file("PEM private key."),
+          clientCA: file("PEM certificates; clients must show a certificate that one of them has signed."),
+        },
+        "HTTPS; needs crt and key.",
+      ),
+    ),
+    tagTTL: duration("60s", "A resolved tag is reused this long, then asked for again."),
+    staleIfError: duration("24h", "A known tag is served this long while its upstream fails."),
+    defaultPlatform: Type.Optional(
+      Type.String({
+        pattern: "^[a-z0-9._-]+/[a-z0-9._-]+(/[a-z0-9._-]+)?$",
+        expected: 'a platform like "linux/amd64"',
+        description: "Platform for clients that want no index. Default: the host's.",
+      }),
+    ),
+    upstreams: Type.Optional(
+      Type.Record(Type.String(), upstream, { description: "Settings by registry host, with port if it has one." }),
+    ),
+    allowedUpstreams: Type.Optional(
+      Type.Array(Type.String(), {
+        description: "Patterns of repositories that images may come from, like ghcr.io/acme/*.",
+      }),
+    ),
+    redis: Type.Optional(redis),
+    ipfs: Type.Optional(ipfs),
+  },
+  "The registry.",
+)
+
+const search = Type.String({ description: "Text to replace." })
+const replacement = Type.String({ description: "Text in its place." })
+const path = Type.String({ description: "The file, from workdir on." })
+const repo = closed({
+  prePull: texts("Tags whose files are made ready at the start."),
+  workdir: text("Directory of the image that is served as the root."),
+  layers: Type.Optional(
+    Type.Union([Type.Literal("first"), Type.Literal("all")], {
+      default: "first",
+      description: "Serve the files of the first layer, or of all together.",
+    }),
   ),
-  repos: Type.Optional(Type.Record(Type.String(), repo, { description: "Settings by canonical repository." })),
-  allowAnyRepo: flag("Serve repositories that are not listed, too."),
-  blobSpace: Type.Optional(
-    closed({ location: file("Directory for content of layers."), maxSizeBytes: bytes(0, "0 is no limit.") }),
+  replacements: Type.Optional(
+    Type.Array(closed({ path, search, replacement }), { description: "Changes to files of the image." }),
+  ),
+  inlineStatic: Type.Optional(
+    Type.Array(closed({ search, replacement }), {
+      description: "Changes to index.html, with what the asking proxy names.",
+    }),
   ),
 })
+const blobserve = closed(
+  {
+    port: port(32_224, "Port of the file server; 0 takes a free one."),
+    timeout: Type.Optional(
+      Type.Union(
+        [
+          Type.String({ pattern: DURATION, expected: 'a duration like "5s"' }),
+          Type.Integer({ minimum: 0, expected: "nanoseconds" }),
+        ],
+        { default: "5s", description: "How long a request waits for an image; a number is nanoseconds." },
+      ),
+    ),
+    repos: Type.Optional(Type.Record(Type.String(), repo, { description: "Settings by canonical repository." })),
+    allowAnyRepo: flag("Serve repositories that are not listed, too."),
+    blobSpace: Type.Optional(
+      closed(
+        {
+          location: file("Directory for content of layers."),
+          maxSizeBytes: bytes(0, "What it may hold; 0 is no limit."),
+        },
+        "Where content of layers is kept.",
+      ),
+    ),
+  },
+  "The server of files inside images.",
+)
 
 /** The configuration file: names, types, defaults and descriptions; what `config schema` prints and docs are made from. */
 export const configSchema = closed(
@@ -182,12 +234,15 @@ export const configSchema = closed(
     pprofAddr: address("Where the debug listener is; it is off without."),
     prometheusAddr: address("Where /metrics is; it is off without."),
     readinessProbeAddr: address("Where /ready and /live are; they are off without."),
-    tracing: Type.Optional(closed({ otlpEndpoint: text("Base URL of an OTLP/HTTP collector.") })),
+    tracing: Type.Optional(closed({ otlpEndpoint: text("Base URL of an OTLP/HTTP collector.") }, "OpenTelemetry.")),
     shutdown: Type.Optional(
-      closed({
-        delay: duration("5s", "From the signal until no new connections are accepted."),
-        grace: duration("300s", "How long running transfers may take after that."),
-      }),
+      closed(
+        {
+          delay: duration("5s", "From the signal until no new connections are accepted; /ready says no meanwhile."),
+          grace: duration("300s", "How long running transfers may take after that."),
+        },
+        "What happens after SIGTERM or SIGINT.",
+      ),
     ),
     registry: Type.Optional(registry),
     blobserve: Type.Optional(blobserve),

@@ -109,8 +109,10 @@ async function visit(source: string, path: string, into: Visit): Promise<void> {
 }
 
 /**
- * A directory is written only if it is empty or has special permissions: whoever unpacks makes missing ones, and an
- * entry for one that the image has would replace it, even a symlink such as /bin.
+ * A directory is written only if it is empty or has special permissions: an entry for one that the image has would
+ * change its owner and permissions, and replace it where it is a symlink such as /bin. Leaving it out does not save the
+ * symlink everywhere: whoever unpacks a layer apart from those below it, as for an overlay, makes a directory of its own.
+ * So files belong below /usr/bin, not /bin (docs/specs.md).
  */
 async function visitDirectory(
   source: string,

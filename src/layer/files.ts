@@ -37,7 +37,10 @@ export class FilesLayerSource implements LayerSource<FilesRequest> {
   }
 }
 
-/** Directories are left out: whoever unpacks makes the missing ones, and keeps those that the image has as they are. */
+/**
+ * Directories are left out, as nothing is known of those that the image has. Whoever unpacks makes the missing ones;
+ * where layers are unpacked apart from each other, a symlink such as /bin becomes a directory (docs/specs.md).
+ */
 function filesToItems(files: ReadonlyMap<string, string>): readonly TarItem[] {
   const encoder = new TextEncoder()
   const items = [...files].map(([path, text]): TarItem => {

@@ -133,9 +133,15 @@ describe("the configuration's JSON Schema", () => {
   })
 
   test("describes every key where editors show it", () => {
-    const missing = Object.entries(printed.properties.registry.properties as Record<string, object>).filter(
-      ([key, field]) => !("description" in field) && !["auth", "tls", "redis", "ipfs"].includes(key),
-    )
+    const missing: string[] = []
+    const visit = (schema: Record<string, unknown>, path: string) => {
+      for (const [key, field] of Object.entries((schema["properties"] ?? {}) as Record<string, object>))
+        if (!("description" in field)) missing.push(`${path}.${key}`)
+      for (const [key, inner] of Object.entries(schema))
+        if (typeof inner === "object" && inner !== null && key !== "default")
+          visit(inner as Record<string, unknown>, key === "properties" ? path : `${path}.${key}`)
+    }
+    visit(printed, "")
 
     expect(missing).toEqual([])
   })
