@@ -52,6 +52,27 @@ describe("README.md", () => {
     expect(Object.keys(scripts)).toContain("start")
     expect(Object.keys(scripts)).toContain("test")
   })
+
+  test("shows what the first of them prints", async () => {
+    const [shown = ""] = fences.flatMap(({ language, text }) => (language === "text" ? [text] : []))
+    const child = Bun.spawn([process.execPath, join(ROOT, "examples/quickstart/start.ts")], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, PORT: "0", TMPDIR: tempDir() },
+    })
+    let printed = ""
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      printed += chunk
+      if (printed.includes("Ctrl-C")) break
+    }
+    child.kill("SIGINT")
+    await child.exited
+    const lines = printed
+      .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:31750")
+      .replaceAll(/ \(not installed.*\)/g, "")
+      .split("\n")
+
+    expect(shown.split("\n").filter((line) => !lines.includes(line))).toEqual([])
+  })
 })
 
 describe("the example with a real registry", () => {
