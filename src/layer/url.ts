@@ -2,7 +2,7 @@ import { type BlobSource, openAt, type StreamBlob } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import { failedRequest } from "../egress/answer.ts"
 import type { Egress } from "../egress/egress.ts"
-import { openRange, type Send } from "../egress/open-range.ts"
+import { openRange, type Send, StatusError } from "../egress/open-range.ts"
 import type { KeyValue } from "../lib/key-value.ts"
 import { redactUrl } from "../lib/redact.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
@@ -61,9 +61,10 @@ export class UrlLayerSource implements LayerSource<UrlLayerRequest> {
   }
 
   /** The bytes go through the same transfer and store as any pull, so they are verified, and fetched only once. */
-  async #inspect({ digest, size, url }: UrlLayerRequest, source: BlobSource, signal: AbortSignal): Promise<LayerFacts> {
+  async #inspect(request: UrlLayerRequest, source: BlobSource, signal: AbortSignal): Promise<LayerFacts> {
     const { downloads, egress, facts, store } = this.#options
-    const length = size ?? (await contentLength(egress, url, signal))
+    const { digest, size } = request
+    const length = size ?? (await contentLength(egress, request, signal))
     const descriptor = { mediaType: OCTET_STREAM, digest, size: length }
     const blob = (await store.find(descriptor, signal)) ?? (await downloads.cold(descriptor, [source]).obtain(signal))
     const found = await inspectLayer(await openAt(blob, 0, signal), async () => {})
@@ -76,14 +77,19 @@ export class UrlLayerSource implements LayerSource<UrlLayerRequest> {
 }
 
 /** Asked with a range instead of HEAD, because URLs are often signed for GET alone. */
-async function contentLength(egress: Egress, url: URL, signal: AbortSignal): Promise<number> {
-  const { body, headers, status } = await egress({ method: "GET", url, headers: { range: "bytes=0-0" } }, signal)
+async function contentLength(egress: Egress, { url, text }: UrlLayerRequest, signal: AbortSignal): Promise<number> {
+  const what = `Cannot add layer ${text}`
+  const response = await egress({ method: "GET", url, headers: { range: "bytes=0-0" } }, signal).catch((error) => {
+    signal.throwIfAborted()
+    throw failedRequest(what, error)
+  })
+  const { body, headers, status } = response
   await body?.cancel()
+  if (status !== 200 && status !== 206) throw failedRequest(what, new StatusError(response))
   const total =
     status === 206 ? /\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1] : headers.get("content-length")
-  if ((status !== 200 && status !== 206) || total === null || total === undefined) {
+  if (total === null || total === undefined)
     throw new Error(`${url.host} answered ${status} without telling the size; give "size"`)
-  }
   return Number(total)
 }
 

@@ -127,17 +127,30 @@ describe("UrlLayerSource", () => {
   })
 
   test.each([
-    [404, "answered 404 without telling the size"],
-    [500, "answered 500"],
-  ])("status %d is told, without what is secret in the URL", async (status, reason) => {
+    [403, "DENIED", 403, "answered 403"],
+    [404, "BLOB_UNKNOWN", 404, "does not have it"],
+    [429, "TOOMANYREQUESTS", 429, "answered 429"],
+    [500, "UNAVAILABLE", 503, "answered 500"],
+  ])("status %d is told as %s, without what is secret in the URL", async (answered, code, status, reason) => {
     const one = await layer({ a: "a" })
     const { contribute } = await start()
-    const url = serve(one, () => new Response("hunter2", { status }))
-    const message = await contribute(wanted(url, one)).then(String, (error) => String(error.message))
+    const url = serve(one, () => new Response("hunter2", { status: answered }))
+    const error = await contribute(wanted(url, one)).then(String, (cause) => cause)
 
-    expect(message).toContain(reason)
-    expect(message).toStartWith(`Cannot add layer url ${url.origin}/layer.tar?<redacted>: `)
-    expect(message).not.toContain("hunter2")
+    expect(error).toMatchObject({ code, status })
+    expect(error.message).toContain(reason)
+    expect(error.message).toStartWith(`Cannot add layer url ${url.origin}/layer.tar?<redacted>: `)
+    expect(error.message).not.toContain("hunter2")
+  })
+
+  test.each([
+    ["http://127.0.0.1:1/x", "UNAVAILABLE", 503],
+    ["http://169.254.169.254/x", "DENIED", 403],
+  ])("the size of %s is asked for in vain, which is told as %s", async (url, code, status) => {
+    const { contribute } = await start()
+    const request = wanted(new URL(url), await layer({ a: "a" }))
+
+    await expect(contribute(request)).rejects.toMatchObject({ code, status })
   })
 
   test("a file that is gone when it is fetched is told", async () => {
