@@ -89,7 +89,7 @@ describe("DirLayerSource", () => {
     }
   })
 
-  test("directories that hold something get no entry, so that those of the image stay as they are", async () => {
+  test("directories that hold something get no entry, as nothing is known of those that the image has", async () => {
     const { entries } = await contribute(make({ "usr/local/bin/tool": "x", "var/empty": null, "var/log/deep": null }))
 
     expect(names(entries)).toEqual(["usr/local/bin/tool", "var/empty/", "var/log/deep/"])
