@@ -1,21 +1,38 @@
+import { writeSync } from "node:fs"
 import { findCommand } from "./cli/commands.ts"
 import { readGlobalFlags } from "./cli/global-flags.ts"
 import { UsageError } from "./cli/io.ts"
 import { createOutput } from "./cli/output.ts"
 import { takeProxySettings } from "./egress/proxy.ts"
-import { createLogger, errorText } from "./telemetry/log.ts"
+import { createLogger, errorText, formatLine } from "./telemetry/log.ts"
+import { LogBuffer } from "./telemetry/log-buffer.ts"
 import { type LogLevel, parseLevel } from "./telemetry/log-level.ts"
 import { PRODUCTION } from "./tuning.ts"
 import { VERSION } from "./version.ts"
 
+/** How long lines are gathered before they are written together. */
+const LOG_DELAY_MS = 5
+/** How long the end waits for a reader of the log that does not read. */
+const LOG_PATIENCE_MS = 2000
+
 const { isJson, isVerbose, rest } = readGlobalFlags(process.argv.slice(2))
 
 const level: LogLevel = { current: isVerbose ? "debug" : (parseLevel(process.env["LOG_LEVEL"] ?? "") ?? "info") }
-const log = createLogger({
-  format: isJson ? "json" : "text",
-  version: VERSION,
-  level: () => level.current,
-  write: (line) => void process.stderr.write(line),
+const loggerOptions = { format: isJson ? "json" : "text", version: VERSION, level: () => level.current } as const
+const logBuffer = new LogBuffer({
+  sink: (text, taken) => void process.stderr.write(text, () => taken()), // also when nobody reads any more
+  soon: (flush) => void setTimeout(flush, LOG_DELAY_MS),
+  capacity: 4 * 1024 * 1024,
+  lostLine: (lines) => formatLine(loggerOptions, "warn", "log lines were lost, their reader was too slow", { lines }),
+})
+const log = createLogger({ ...loggerOptions, write: (line) => logBuffer.write(line) })
+// After an orderly end nothing is left; any other end must not take the lines with it that tell why
+process.on("exit", () => {
+  try {
+    writeSync(process.stderr.fd, logBuffer.take())
+  } catch {
+    // nobody reads any more
+  }
 })
 
 const gentle = new AbortController()
@@ -31,19 +48,24 @@ process.on("uncaughtException", (error) => log.error("uncaught exception", { err
 
 const stdout = createOutput(process.stdout)
 const stderr = createOutput(process.stderr)
+const writeError = (text: string) => {
+  logBuffer.flush() // what was logged before stands before it
+  stderr.write(text)
+}
 
 /** The exit code of the command that the arguments name. */
 async function main([name, ...args]: readonly string[]): Promise<number> {
   try {
     const shutdown = { gentle: gentle.signal, forced: forced.signal }
     const tuning = { ...PRODUCTION, proxies: takeProxySettings(process.env) }
-    return await findCommand(name)(args, { out: stdout.write, err: stderr.write, log, level, shutdown, tuning })
+    return await findCommand(name)(args, { out: stdout.write, err: writeError, log, level, shutdown, tuning })
   } catch (error) {
-    stderr.write(`registry-facade: ${errorText(error)}\n`)
+    writeError(`registry-facade: ${errorText(error)}\n`)
     return error instanceof UsageError ? 2 : 1
   }
 }
 
 const code = await main(rest)
+await Promise.race([logBuffer.flushed(), Bun.sleep(LOG_PATIENCE_MS)])
 await Promise.all([stdout.flushed(), stderr.flushed()])
 process.exit(code)

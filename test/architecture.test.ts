@@ -51,7 +51,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "bun:ffi": ["lib"],
   "node:dns/promises": ["app"],
   "node:inspector/promises": ["http/debug"],
-  "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app"],
+  "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app", "main"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
   "node:os": ["app"],
   "node:path": ["*"],

@@ -63,7 +63,12 @@ function describeEnd(end: StreamEnd): Fields {
   }
 }
 
-const pathOf = (url: string): string => url.replace(/^[a-z]+:\/\/[^/]*/, "").replace(/\?.*$/s, "")
+/** Without the origin, where there is one, and without the query. */
+function pathOf(url: string): string {
+  const start = url.startsWith("http") ? url.indexOf("/", url.indexOf("//") + 2) : 0
+  const end = url.indexOf("?", start)
+  return end === -1 ? url.slice(start) : url.slice(start, end)
+}
 
 const ROUTES: Readonly<Record<string, Route>> = {
   manifests: "manifest",
@@ -72,8 +77,10 @@ const ROUTES: Readonly<Record<string, Route>> = {
   referrers: "referrers",
 }
 
+/** By the last segment but one. */
 function routeOf(path: string): Route {
-  if (/\/v2\/?$/.test(path)) return "base"
-  const verb = /\/([^/]+)\/[^/]+$/.exec(path)?.[1] ?? ""
-  return ROUTES[verb] ?? "other"
+  if (path.endsWith("/v2/") || path.endsWith("/v2")) return "base"
+  const last = path.lastIndexOf("/")
+  const verb = path.slice(path.lastIndexOf("/", last - 1) + 1, last)
+  return Object.hasOwn(ROUTES, verb) ? (ROUTES[verb] ?? "other") : "other"
 }

@@ -1,6 +1,7 @@
 import { Elysia } from "elysia"
 import { RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
+import { withCommonHeaders } from "./common-headers.ts"
 import { errorResponse } from "./error.ts"
 import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
 import { failureResponse } from "./server.ts"
@@ -11,8 +12,6 @@ export interface HttpAppOptions extends RegistryAppOptions {
   readonly log: Logger
 }
 
-const API_VERSION = "registry/2.0"
-
 /** Everything on the registry's port. */
 export function httpApp(options: HttpAppOptions): (request: Request) => Promise<Response> {
   const app = new Elysia({ name: "http", normalize: false, handler: { standardHostname: false } })
@@ -21,12 +20,7 @@ export function httpApp(options: HttpAppOptions): (request: Request) => Promise<
     )
     .use(registryApp(options))
     .use(swaggerApp(options))
-  return async (request) => {
-    const response = answerMethod(request.method) ?? (await app.fetch(request))
-    response.headers.set("docker-distribution-api-version", API_VERSION)
-    response.headers.set("x-content-type-options", "nosniff")
-    return response
-  }
+  return async (request) => withCommonHeaders(answerMethod(request.method) ?? (await app.fetch(request)))
 }
 
 /** Before anything is looked at: nothing here can be written, whatever the path. Null: a method that reads. */

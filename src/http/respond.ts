@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
-import type { LocatedBlob, ReadyBlob } from "../blob/blob.ts"
+import { closeSync, constants, openSync, readSync } from "node:fs"
+import type { LocatedBlob } from "../blob/blob.ts"
 import { allowsRange, matchesNone } from "../lib/conditional.ts"
 import { type ByteRange, parseRange } from "../lib/range.ts"
 import { RegistryError } from "../oci/error.ts"
+import { COMMON_HEADERS } from "./common-headers.ts"
 import { errorResponse } from "./error.ts"
 
 export interface Presentation {
@@ -13,6 +14,8 @@ export interface Presentation {
 
 /** Read at once: for small files that is faster than handing them to the kernel. */
 const SMALL_FILE_BYTES = 64 * 1024
+/** What has become something else than a regular file is neither followed nor waited for. */
+const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
  * The answer for content that is named by its digest: HEAD, 304, 206, 416 and 200 (RFC 9110, 13 to 15). Only a GET
@@ -26,65 +29,60 @@ export async function respond(request: Request, blob: LocatedBlob, presentation:
     "docker-content-digest": digest,
     etag: `"${digest}"`,
     "accept-ranges": "bytes",
-    ...presentation.headers,
+    ...COMMON_HEADERS,
   }
+  if (presentation.headers !== undefined) Object.assign(headers, presentation.headers)
   if (matchesNone(request.headers.get("if-none-match"), digest)) {
-    const { "content-type": _, ...rest } = headers
-    return new Response(null, { status: 304, headers: rest })
+    delete headers["content-type"]
+    return new Response(null, { status: 304, headers })
   }
-  if (request.method === "HEAD") return new Response(null, { headers: { ...headers, "content-length": String(size) } })
+  if (request.method === "HEAD") {
+    headers["content-length"] = String(size)
+    return new Response(null, { headers })
+  }
   const isRangeAllowed = allowsRange(request.headers.get("if-range"), digest)
   const range = isRangeAllowed ? parseRange(request.headers.get("range"), size) : null
   if (range === "unsatisfiable") return notSatisfiable(request.method, size)
   const ready = blob.kind === "cold" ? await blob.obtain(request.signal) : blob
-  return await bodyResponse(ready, range, { headers, signal: request.signal })
+  const part = range ?? { start: 0, end: size }
+  if (range !== null) headers["content-range"] = `bytes ${range.start}-${range.end - 1}/${size}`
+  const init = { status: range === null ? 200 : 206, headers }
+  if (ready.kind === "stream") return new Response(await ready.open(part, request.signal), init)
+  headers["content-length"] = String(part.end - part.start)
+  if (ready.kind === "bytes") return new Response(ready.bytes.subarray(part.start, part.end), init)
+  return fileResponse(ready.path, part, init)
 }
 
 interface Sending {
-  readonly headers: Readonly<Record<string, string>>
-  readonly signal: AbortSignal
-}
-
-async function bodyResponse(blob: ReadyBlob, range: ByteRange | null, { headers, signal }: Sending): Promise<Response> {
-  const { size } = blob.descriptor
-  const { start, end } = range ?? { start: 0, end: size }
-  const partial = { "content-range": `bytes ${start}-${end - 1}/${size}` }
-  const init = range === null ? { status: 200, headers } : { status: 206, headers: { ...headers, ...partial } }
-  const sized = { ...init, headers: { ...init.headers, "content-length": String(end - start) } }
-  switch (blob.kind) {
-    case "bytes":
-      return new Response(blob.bytes.subarray(start, end), sized)
-    case "file":
-      return fileResponse(blob.path, { start, end }, range !== null, sized)
-    case "stream":
-      return new Response(await blob.open({ start, end }, signal), init)
-    default:
-      return blob satisfies never
-  }
+  readonly status: number
+  readonly headers: Record<string, string>
 }
 
 /**
  * Bun would add a Content-Disposition with the name of the file, which an own header keeps it from. It also answers
  * the Range of a whole file by itself: never where this module ignores a Range, as it ignores the same ones.
  */
-function fileResponse(path: string, { start, end }: ByteRange, isPartial: boolean, init: ResponseInit): Response {
-  if (end - start <= SMALL_FILE_BYTES) return new Response(readPart(path, start, end), init)
-  const headers = { ...(init.headers as Record<string, string>), "content-disposition": "" }
+function fileResponse(path: string, part: ByteRange, init: Sending): Response {
+  const { start, end } = part
+  if (end - start <= SMALL_FILE_BYTES) return new Response(readPart(path, part), init)
+  init.headers["content-disposition"] = ""
   const file = Bun.file(path)
-  return new Response(isPartial ? file.slice(start, end) : file, { ...init, headers })
+  return new Response(init.status === 206 ? file.slice(start, end) : file, init)
 }
 
-function readPart(path: string, start: number, end: number): Uint8Array<ArrayBuffer> {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+/** Room for one small file: whoever gets bytes of it copies them at once, as Response does. */
+const scratch = new Uint8Array(SMALL_FILE_BYTES)
+
+function readPart(path: string, { start, end }: ByteRange): Uint8Array<ArrayBuffer> {
+  const length = end - start
+  const file = openSync(path, FILE_FLAGS)
   try {
-    if (!fstatSync(file).isFile()) throw new Error(`Cannot send ${path}: it is no regular file`)
-    const bytes = new Uint8Array(end - start)
-    for (let done = 0; done < bytes.byteLength; ) {
-      const count = readSync(file, bytes, done, bytes.byteLength - done, start + done)
+    for (let done = 0; done < length; ) {
+      const count = readSync(file, scratch, done, length - done, start + done)
       if (count === 0) throw new Error(`Cannot send ${path}: it is shorter than it should be`)
       done += count
     }
-    return bytes
+    return scratch.subarray(0, length)
   } finally {
     closeSync(file)
   }

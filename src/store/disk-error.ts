@@ -1,4 +1,4 @@
-import { type BigIntStats, lstatSync } from "node:fs"
+import { lstatSync, type Stats } from "node:fs"
 import { type BypassReason, StoreBypass } from "./store.ts"
 
 const REASONS: Readonly<Record<string, BypassReason>> = {
@@ -18,9 +18,9 @@ export function diskTrouble(error: unknown): StoreBypass {
 }
 
 /** Null: there is no such file, or the disk does not tell, which is no different for who wants to read it. */
-export function statOrNull(path: string): BigIntStats | null {
+export function statOrNull(path: string): Stats | null {
   try {
-    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+    return lstatSync(path, { throwIfNoEntry: false }) ?? null
   } catch {
     return null
   }

@@ -1,4 +1,4 @@
-import type { BigIntStats } from "node:fs"
+import type { Stats } from "node:fs"
 import { lstat, opendir } from "node:fs/promises"
 import { join } from "node:path"
 import { type Digest, digestAlgorithm } from "../oci/digest.ts"
@@ -18,7 +18,7 @@ export interface IndexEntry {
 }
 
 /** Tells one state of a file from another; times of reading do not count. */
-export const stateOf = ({ ino, size, mtimeNs }: BigIntStats): string => `${ino} ${size} ${mtimeNs}`
+export const stateOf = ({ ino, size, mtimeMs }: Stats): string => `${ino} ${size} ${mtimeMs}`
 
 /**
  * What the directory holds, as far as this process knows. The directory is the truth: the index is filled while the
@@ -67,12 +67,12 @@ export class DiskIndex {
   async refresh(): Promise<void> {
     const seen = new Set<Digest>()
     for await (const { digest, path } of this.#walk()) {
-      const stat = await lstat(path, { bigint: true }).catch(() => null)
+      const stat = await lstat(path).catch(() => null)
       if (stat === null || !stat.isFile()) continue
       seen.add(digest)
-      const size = Number(stat.size)
+      const { atimeMs, mtimeMs, size } = stat
       if (this.#entries.get(digest)?.size === size) continue
-      const usedAt = Math.max(Number(stat.atimeMs), Number(stat.mtimeMs))
+      const usedAt = Math.max(atimeMs, mtimeMs)
       this.set({ digest, size, usedAt, touchedAt: usedAt, checked: null, checkedAt: 0 })
     }
     const startedWith = [...this.#entries.keys()]

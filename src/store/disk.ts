@@ -133,7 +133,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   }
 
   async #put({ descriptor, bytes }: JsonBlob): Promise<void> {
-    if (statOrNull(this.#paths.blob(descriptor.digest))?.size === BigInt(descriptor.size)) return
+    if (statOrNull(this.#paths.blob(descriptor.digest))?.size === descriptor.size) return
     try {
       const spool = await this.spool(bytes.byteLength)
       try {
@@ -231,7 +231,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   }
 
   async #kept({ descriptor: { digest, size }, path }: FileBlob): Promise<void> {
-    const stat = await lstat(path, { bigint: true })
+    const stat = await lstat(path)
     const now = Date.now()
     this.#index.set({ digest, size, usedAt: now, touchedAt: now, checked: stateOf(stat), checkedAt: now })
     this.#measure()

@@ -42,9 +42,9 @@ export class FileCheck {
 
   /** Null: there is no such file, or it has to be checked first. Counts as use. */
   findVerified(descriptor: Descriptor): FileBlob | null {
-    const path = this.#options.paths.blob(descriptor.digest)
     const entry = this.#options.index.get(descriptor.digest)
     if (entry === null || entry.checked === null || entry.size !== descriptor.size) return null
+    const path = this.#options.paths.blob(descriptor.digest)
     const stat = statOrNull(path)
     if (stat === null || stateOf(stat) !== entry.checked) return null
     entry.usedAt = Date.now()
@@ -58,7 +58,7 @@ export class FileCheck {
     const path = this.#options.paths.blob(descriptor.digest)
     const stat = statOrNull(path)
     if (stat === null) return null
-    if (!stat.isFile() || stat.size !== BigInt(descriptor.size)) {
+    if (!stat.isFile() || stat.size !== descriptor.size) {
       await this.#putAside(descriptor.digest, `it has ${stat.size} bytes instead of ${descriptor.size}`)
       return null
     }
@@ -92,14 +92,14 @@ export class FileCheck {
     try {
       const file = await open(path, OPEN)
       try {
-        const stat = await file.stat({ bigint: true })
+        const stat = await file.stat()
         if ((await hashFile(file, digest)) === digest) {
-          const usedAt = Number(stat.atimeMs)
+          const usedAt = stat.atimeMs
           const known = this.#options.index.get(digest) ?? { usedAt, touchedAt: usedAt }
           this.#options.index.set({
             ...known,
             digest,
-            size: Number(stat.size),
+            size: stat.size,
             checked: stateOf(stat),
             checkedAt: Date.now(),
           })

@@ -1,11 +1,11 @@
-import { Elysia, t } from "elysia"
+import { Elysia } from "elysia"
 import type { LocatedBlob } from "../../blob/blob.ts"
 import type { Facade } from "../../facade/facade.ts"
 import { RegistryError } from "../../oci/error.ts"
 import { OCI_INDEX } from "../../oci/media-type.ts"
 import { isDigestTag } from "../../oci/reference.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
-import { respond } from "../respond.ts"
+import { type Presentation, respond } from "../respond.ts"
 import { warningHeader } from "../warning.ts"
 import { wantsSingleManifest } from "./accept.ts"
 import { parseRoute, type RegistryRoute } from "./route.ts"
@@ -21,22 +21,6 @@ export interface RegistryAppOptions {
   readonly metrics: Metrics
 }
 
-/** The path after `/v2/`, decoded into what it is about. */
-const params = t
-  .Transform(t.Object({ "*": t.String() }))
-  .Decode((value): RegistryRoute => parseRoute(value["*"]))
-  .Encode(() => ({ "*": "" }))
-
-const query = t.Object(
-  {
-    ns: t.Optional(t.String({ description: "Host that a mirror stands for; accepted and not needed." })),
-    n: t.Optional(t.String({ description: "Tags per page." })),
-    last: t.Optional(t.String({ description: "Tag after which the page begins." })),
-    artifactType: t.Optional(t.String({ description: "Only referrers of this type." })),
-  },
-  { additionalProperties: true },
-)
-
 const EMPTY_REFERRERS = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] })
 
 /**
@@ -45,23 +29,18 @@ const EMPTY_REFERRERS = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX,
  */
 export const registryApp = (options: RegistryAppOptions) =>
   new Elysia({ name: "registry", prefix: `${options.prefix}/v2`, normalize: false })
-    .all("", (context) => answer({ request: context.request, route: { kind: "base" }, query: {}, options }), {
+    .all("", ({ request }) => answer({ request, route: { kind: "base" }, query: {}, options }), {
       detail: { hide: true },
     })
-    .all(
-      "/*",
-      (context) => answer({ request: context.request, route: context.params, query: context.query, options }),
-      {
-        params,
-        query,
-        detail: { hide: true },
-      },
-    )
+    // Without schemas, which cost time on every request; what is read of a query is checked where it is read
+    .all("/*", ({ params, query, request }) => answer({ request, route: parseRoute(params["*"]), query, options }), {
+      detail: { hide: true },
+    })
 
 interface Asked {
   readonly request: Request
   readonly route: RegistryRoute
-  readonly query: TagQuery & { readonly artifactType?: string | undefined }
+  readonly query: TagQuery & { readonly artifactType?: string }
   readonly options: RegistryAppOptions
 }
 
@@ -137,9 +116,14 @@ function referrers({ artifactType }: Asked["query"]): Response {
   return json(EMPTY_REFERRERS, OCI_INDEX, { "cache-control": "no-cache", ...filtered })
 }
 
-function lasting(contentType: string, { isPrivate }: RegistryAppOptions) {
-  return { contentType, cacheControl: `${isPrivate ? "private" : "public"}, max-age=31536000, immutable, no-transform` }
-}
+const LASTING = "max-age=31536000, immutable, no-transform"
+const PUBLIC = `public, ${LASTING}`
+const PRIVATE = `private, ${LASTING}`
+
+const lasting = (contentType: string, { isPrivate }: RegistryAppOptions): Presentation => ({
+  contentType,
+  cacheControl: isPrivate ? PRIVATE : PUBLIC,
+})
 
 /** With its body for HEAD too: Elysia counts it where it answers HEAD itself, and Bun leaves it out. */
 function json(body: string, contentType: string, headers: Readonly<Record<string, string>> = {}): Response {

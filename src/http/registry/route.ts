@@ -17,7 +17,8 @@ export type RegistryRoute =
  * it and a reference. Throws RegistryError.
  */
 export function parseRoute(path: string): RegistryRoute {
-  const segments = path.split("/").map(decodeSegment)
+  const segments = path.split("/")
+  if (UNUSUAL.test(path)) for (const [index, segment] of segments.entries()) segments[index] = decodeSegment(segment)
   if (segments.length === 1 && segments[0] === "") return { kind: "base" }
   const verb = segments.at(-2) ?? ""
   const read = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined
@@ -41,6 +42,10 @@ const VERBS: Readonly<Record<string, (name: string, last: string) => RegistryRou
   uploads: (name) =>
     name.endsWith("/blobs") ? { kind: "upload", name: validName(name.slice(0, -"/blobs".length)) } : null,
 }
+
+/** What a path holds that has to be decoded, or refused; looked for in all of it at once, because it is rare. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const UNUSUAL = /[%\\\x00-\x1f\x7f]/
 
 /** Each segment is decoded once; what then holds a separator or a control character was an attempt to be clever. */
 function decodeSegment(segment: string): string {
