@@ -1,6 +1,7 @@
 import { openDiscard } from "../blob/discard-spool.ts"
 import { Downloads } from "../blob/downloads.ts"
 import { withFallback } from "../blob/fallback-spool.ts"
+import { withLiveEdge } from "../blob/live-edge-spool.ts"
 import type { RegistryConfig, StaticLayerConfig } from "../config/load.ts"
 import { Composer } from "../facade/composer.ts"
 import { Images } from "../facade/images.ts"
@@ -46,7 +47,13 @@ export async function buildRegistry(
   const store = openStore({ ...config, store: directory.path }, tools)
   const spool = tuning.disk((size) => store.spool(size))
   const policy = { ...tuning.downloads, random: tuning.random, concurrency: fileBudget(tuning).transfers }
-  const downloads = new Downloads({ openSpool: withFallback(spool, windowSpools(tuning)), policy, clock, log, metrics })
+  const downloads = new Downloads({
+    openSpool: withLiveEdge(withFallback(spool, windowSpools(tuning))),
+    policy,
+    clock,
+    log,
+    metrics,
+  })
   const facts = store.facts("layer")
   const { readers, fetched } = buildReaders(config, { store, downloads }, tools)
   const workshop = { openSpool: withFallback(spool, openDiscard), facts }
