@@ -47,11 +47,16 @@ const STALE_AGAIN_MS = 5000
 /** How exact the time of the last answer is on disk. */
 const NOTE_MS = 10 * 60_000
 const MEMORY_BYTES = 32 * 1024 * 1024
+/** What a tag takes besides its manifest. */
+const TAG_BYTES = 512
 
 /** Images of upstreams: a tag is resolved once per TTL, a document is fetched once, whoever asks. */
 export class CachedImages implements ImageReader {
   readonly #options: CachedImagesOptions
-  readonly #tags = new LRUCache<string, ResolvedTag>({ max: 5000 })
+  readonly #tags = new LRUCache<string, ResolvedTag>({
+    maxSize: MEMORY_BYTES,
+    sizeCalculation: ({ root }) => root.bytes.byteLength + TAG_BYTES,
+  })
   readonly #documents = new LRUCache<Digest, JsonBlob>({
     maxSize: MEMORY_BYTES,
     sizeCalculation: ({ bytes }) => bytes.byteLength + 1,

@@ -13,6 +13,7 @@ import type { BlobStore, DocumentStore } from "../store/store.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import type { Composer, Composition, ServedImage } from "./composer.ts"
 import type { Facade, NamedImage } from "./facade.ts"
+import { heldBytes } from "./held-bytes.ts"
 import { contains, type RecentImages } from "./recent-images.ts"
 
 export interface ImagesOptions {
@@ -34,10 +35,16 @@ interface Current {
   readonly composition: Composition
 }
 
+/** Of images as they are now; what does not fit is composed again when it is asked for. */
+const MEMORY_BYTES = 32 * 1024 * 1024
+
 /** Names to images: composed when first asked for, again when something they are made of has changed. */
 export class Images implements Facade {
   readonly #options: ImagesOptions
-  readonly #current = new LRUCache<string, Current>({ max: 5000 })
+  readonly #current = new LRUCache<string, Current>({
+    maxSize: MEMORY_BYTES,
+    sizeCalculation: ({ composition }) => heldBytes(composition),
+  })
   readonly #composing = new SingleFlight<string, Composition>()
 
   constructor(options: ImagesOptions) {

@@ -6,6 +6,7 @@ import { parseReference, type Trust } from "../oci/reference.ts"
 import type { DocumentStore, ImageLog, ImageRecord, RecordedBlob } from "../store/store.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
 import type { BlobEntry, ServedImage } from "./composer.ts"
+import { heldBytes } from "./held-bytes.ts"
 
 export interface RecentImagesOptions {
   readonly clock: Clock
@@ -20,6 +21,8 @@ const RECENT_MS = 60 * 60 * 1000
 /** How often it is noted on disk that an image is in use. */
 const NOTE_MS = 5 * 60 * 1000
 const MAX_PER_NAME = 20
+/** Of all names; those that do not fit are found on disk again. */
+const MEMORY_BYTES = 32 * 1024 * 1024
 
 interface Served {
   readonly image: ServedImage
@@ -30,7 +33,10 @@ interface Served {
 /** The images that were served under each name in the last hour: what may be read under it. */
 export class RecentImages {
   readonly #options: RecentImagesOptions
-  readonly #names = new LRUCache<string, readonly Served[]>({ max: 5000 })
+  readonly #names = new LRUCache<string, readonly Served[]>({
+    maxSize: MEMORY_BYTES,
+    sizeCalculation: (images) => images.reduce((sum, { image }) => sum + heldBytes(image), 1),
+  })
 
   constructor(options: RecentImagesOptions) {
     this.#options = options
