@@ -67,6 +67,13 @@ export class Attempts {
     return candidate.source
   }
 
+  /** Another source that may be asked now. Null: there is none. */
+  other(source: BlobSource): BlobSource | null {
+    const now = this.#policy.clock.now()
+    const others = this.#candidates.filter((candidate) => candidate.source !== source && candidate.notBefore <= now)
+    return others.toSorted(byTrust)[0]?.source ?? null
+  }
+
   /** The source does not have the blob. */
   absent(source: BlobSource): void {
     this.#drop(source)

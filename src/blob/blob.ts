@@ -43,6 +43,10 @@ export interface BlobSource {
   readonly origin: string
   /** Null: not here. Rejects: this source failed, ask the next one. Reads no content. */
   find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null>
+  /** After so many milliseconds without a first byte, the next source is opened beside this one. Absent: never. */
+  readonly hedgeMs?: number
+  /** Told that what it gave was not the blob. */
+  wrong?(descriptor: Descriptor): Promise<void>
 }
 
 /** Opens any kind of blob at `offset`, up to its end. */

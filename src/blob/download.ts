@@ -1,9 +1,11 @@
+import type { Clock } from "../lib/clock.ts"
 import { abortable } from "../lib/single-flight.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, digestAlgorithm, type Hasher } from "../oci/digest.ts"
 import type { Attempts } from "./attempts.ts"
-import { type BlobSource, type FileBlob, openAt } from "./blob.ts"
+import type { BlobSource, FileBlob } from "./blob.ts"
 import { IntegrityError } from "./integrity-error.ts"
+import { openFirst } from "./open-first.ts"
 import { type Reader, Readers } from "./readers.ts"
 import type { OpenSpool, Spool } from "./spool.ts"
 import { OverlongError, SpoolError } from "./transfer-error.ts"
@@ -11,6 +13,7 @@ import { OverlongError, SpoolError } from "./transfer-error.ts"
 export interface DownloadOptions {
   readonly descriptor: Descriptor
   readonly attempts: Attempts
+  readonly clock: Clock
   readonly openSpool: OpenSpool
   /** The blob is small: its bytes leave only after all of it is verified, not just the last one of each response. */
   readonly isSmall: boolean
@@ -67,6 +70,11 @@ export class Download {
 
   get have(): number {
     return this.#have
+  }
+
+  /** Those that have given bytes. */
+  get contributors(): readonly BlobSource[] {
+    return [...this.#contributors]
   }
 
   get readers(): number {
@@ -213,17 +221,16 @@ export class Download {
     if (source === null) throw attempts.failure()
     if (this.#unmixed && !this.#contributors.has(source)) await this.#restart(spool)
     const start = this.#have
+    const opened = await openFirst(source, { ...this.#options, offset: start, signal })
+    if (opened === null) return
     try {
-      const blob = await source.find(this.descriptor, signal)
-      if (blob === null) return attempts.absent(source)
-      const stream = await openAt(blob, start, signal)
-      if (start > 0) events.resumed(source, start)
-      await this.#drain(source, stream, spool)
+      if (start > 0) events.resumed(opened.source, start)
+      await this.#drain(opened.source, opened.stream, spool)
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof SpoolError) throw error.cause
       if (error instanceof OverlongError) return await this.#reject(spool, error.message)
-      attempts.failed(source, error, this.#have - start >= PROGRESS_BYTES)
+      attempts.failed(opened.source, error, this.#have - start >= PROGRESS_BYTES)
     }
   }
 

@@ -36,12 +36,22 @@ export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
   readonly distrustMs: number
 }
 
+export interface EndedTransfer {
+  readonly descriptor: Descriptor
+  /** Null: it failed, or could not be kept. */
+  readonly file: FileBlob | null
+  /** Those that gave bytes. */
+  readonly sources: readonly BlobSource[]
+}
+
 export interface DownloadsOptions {
   readonly openSpool: OpenSpool
   readonly policy: DownloadPolicy
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** Told of every transfer that has ended; returns at once. */
+  readonly ended?: (transfer: EndedTransfer) => void
 }
 
 /** Answered from memory at once, without waiting for the disk to confirm. */
@@ -164,6 +174,7 @@ export class Downloads {
     const download = new Download({
       descriptor,
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),
+      clock,
       openSpool,
       isSmall: descriptor.size <= policy.verifyFirstBytes,
       isDistrusted: trusted.length === 0,
@@ -180,6 +191,8 @@ export class Downloads {
     await download.run()
     release()
     this.#forget(download)
+    const file = await download.kept(this.#shutdown.signal).catch(() => null)
+    this.#options.ended?.({ descriptor: download.descriptor, file, sources: download.contributors })
   }
 
   async #ramp(): Promise<void> {
@@ -243,10 +256,13 @@ export class Downloads {
     return sources.filter(({ origin }) => (this.#distrusted.get(`${origin} ${digest}`) ?? 0) <= now)
   }
 
-  #events({ digest }: Descriptor): DownloadEvents {
+  #events(descriptor: Descriptor): DownloadEvents {
+    const { digest } = descriptor
     const { clock, log, metrics, policy } = this.#options
     return {
-      mismatch: ({ name, origin }) => {
+      mismatch: (source) => {
+        const { name, origin } = source
+        void source.wrong?.(descriptor)
         this.#distrusted.set(`${origin} ${digest}`, clock.now() + policy.distrustMs)
         metrics.integrityFailures.inc({ source: name })
         log.warn("blob does not match its digest", { digest, source: name, origin })

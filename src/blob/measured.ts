@@ -39,6 +39,8 @@ export function measured(source: BlobSource, { metrics, clock }: Measuring): Blo
   return {
     name,
     origin,
+    ...(source.hedgeMs === undefined ? {} : { hedgeMs: source.hedgeMs }),
+    wrong: async (descriptor) => await source.wrong?.(descriptor),
     find: async (descriptor, signal) => {
       const blob = await source.find(descriptor, signal)
       if (blob === null) count("miss")

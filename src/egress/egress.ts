@@ -1,8 +1,10 @@
 import type { AddressClass } from "./address-class.ts"
 
 export interface EgressRequest {
-  readonly method: "GET" | "HEAD"
+  readonly method: "GET" | "HEAD" | "POST" | "DELETE"
   readonly url: URL
+  /** Sent once: a redirect is not followed with it. */
+  readonly body?: ReadableStream<Uint8Array<ArrayBuffer>> | string | null
   readonly headers?: Readonly<Record<string, string>>
   /** Value of Authorization. Goes to the origin of `url` and nowhere else, wherever redirects lead. */
   readonly authorization?: string | null

@@ -76,7 +76,7 @@ interface Init {
 async function requestInit(request: EgressRequest, options: FetchEgressOptions, signal: AbortSignal): Promise<Init> {
   const target = await findTarget(request, options, signal)
   const { ca, insecureSkipVerify } = options.hostSettings(request.url.host)
-  const { authorization = null, headers, method } = request
+  const { authorization = null, body = null, headers, method } = request
   const tls = {
     rejectUnauthorized: !insecureSkipVerify,
     ...(ca === null ? {} : { ca }),
@@ -84,6 +84,7 @@ async function requestInit(request: EgressRequest, options: FetchEgressOptions, 
   }
   const init: BunFetchRequestInit = {
     method,
+    ...(body === null ? {} : { body }),
     redirect: "manual",
     decompress: false,
     headers: {

@@ -36,8 +36,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "resumes at the beginning",
-    file: "blob/download.ts",
-    from: "openAt(blob, start, signal)",
+    file: "blob/open-first.ts",
+    from: "openAt(blob, offset, signal)",
     to: "openAt(blob, 0, signal)",
   },
   {

@@ -1,0 +1,52 @@
+import type { KeyValue } from "../lib/key-value.ts"
+import type { SharedRedis } from "./redis.ts"
+
+export interface RedisTagsOptions {
+  readonly redis: SharedRedis
+  /** What this node knows. */
+  readonly own: KeyValue
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+const DAY_MS = 86_400_000
+const KEPT_MS = 7 * DAY_MS
+
+/**
+ * What tags were resolved to, `<milliseconds since the epoch> <digest>`, known to all nodes. It is asked only while an
+ * upstream fails, because nothing in Redis proves where a tag points to. The original's `resolve.<reference>` is read and
+ * written, too; it does not tell when it was true, so it counts as just resolved.
+ */
+export class RedisTags implements KeyValue {
+  readonly #options: RedisTagsOptions
+
+  constructor(options: RedisTagsOptions) {
+    this.#options = options
+  }
+
+  async get(reference: string): Promise<string | null> {
+    const { now, own, redis } = this.#options
+    const known = await own.get(reference)
+    if (known !== null && known !== "") return known
+    const shared = await redis.ask((client) => client.get(this.#key(reference)))
+    if (shared !== null) return shared
+    const original = await redis.ask((client) => client.get(`${redis.prefix}resolve.${reference}`))
+    const digest = /"digest"\s*:\s*"([a-z0-9]+:[0-9a-f]+)"/.exec(original ?? "")?.[1]
+    return digest === undefined ? known : `${now()} ${digest}`
+  }
+
+  async set(reference: string, value: string): Promise<void> {
+    const { own, redis } = this.#options
+    await own.set(reference, value)
+    const key = this.#key(reference)
+    if (value === "") {
+      await redis.ask((client) => Promise.all([client.del(key), client.del(`${redis.prefix}resolve.${reference}`)]))
+      return
+    }
+    await redis.ask((client) => client.set(key, value, "PX", KEPT_MS))
+  }
+
+  #key(reference: string): string {
+    return `${this.#options.redis.prefix}rf:1:tag:${reference}`
+  }
+}

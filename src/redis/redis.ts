@@ -1,0 +1,123 @@
+import type { Cluster, Redis } from "ioredis"
+import { Breaker } from "../lib/breaker.ts"
+import type { Clock } from "../lib/clock.ts"
+import { errorText, type Logger } from "../telemetry/log.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
+
+export interface RedisServer {
+  readonly host: string
+  readonly port: number
+}
+
+export interface RedisSettings {
+  readonly single: RedisServer | null
+  readonly sentinel: { readonly master: string; readonly servers: readonly RedisServer[] } | null
+  readonly cluster: readonly RedisServer[] | null
+  readonly username: string | null
+  readonly password: string | null
+  readonly tls: { readonly ca: string | null; readonly insecureSkipVerify: boolean } | null
+  readonly keyPrefix: string
+}
+
+export interface RedisPolicy {
+  readonly connectMs: number
+  readonly commandMs: number
+  /** Failures in a row after which Redis is left alone, for how long at first, and at most. */
+  readonly failures: number
+  readonly openMs: number
+  readonly maxOpenMs: number
+}
+
+export interface RedisOptions {
+  readonly settings: RedisSettings
+  readonly policy: RedisPolicy
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export type RedisClient = Redis | Cluster
+
+/** What all nodes share. A hint in everything: it may be down, slow, empty or wrong, and nothing waits for it long. */
+export class SharedRedis {
+  readonly prefix: string
+  readonly isCluster: boolean
+  readonly #client: RedisClient
+  readonly #breaker: Breaker
+  readonly #options: RedisOptions
+
+  private constructor(client: RedisClient, options: RedisOptions) {
+    const { clock, log, metrics, policy, settings } = options
+    this.prefix = settings.keyPrefix
+    this.isCluster = settings.cluster !== null
+    this.#client = client
+    this.#options = options
+    const onChange = (isOpen: boolean) => {
+      metrics.breakerOpen.set({ dependency: "redis" }, isOpen ? 1 : 0)
+      if (isOpen) log.warn("Redis does not answer, it is left alone for a while; images are served without it")
+      else log.info("Redis answers again")
+    }
+    metrics.breakerOpen.set({ dependency: "redis" }, 0)
+    this.#breaker = new Breaker({ ...policy, clock, onChange })
+    // ioredis connects and reconnects by itself, and tells about each failure here
+    client.on("error", (error: unknown) => log.debug("Redis connection failed", { error }))
+  }
+
+  /** Begins to connect, and does not wait for it. */
+  static async open(options: RedisOptions): Promise<SharedRedis> {
+    return new SharedRedis(await connect(options), options)
+  }
+
+  /** Null: Redis did not answer. Never rejects. */
+  async ask<Result>(command: (client: RedisClient) => Promise<Result>): Promise<Result | null> {
+    try {
+      return await this.#breaker.run(() => command(this.#client))
+    } catch (error) {
+      this.#options.metrics.redisErrors.inc()
+      this.#options.log.debug("Redis failed", { error: errorText(error) })
+      return null
+    }
+  }
+
+  close(): void {
+    this.#client.disconnect()
+  }
+}
+
+/** Without these, ioredis waits for ever for a server that hangs, and queues commands while there is none. */
+async function connect({ settings, policy }: RedisOptions): Promise<RedisClient> {
+  const { Cluster, Redis } = await import("ioredis")
+  const { cluster, password, sentinel, single, tls, username } = settings
+  const common = {
+    commandTimeout: policy.commandMs,
+    connectTimeout: policy.connectMs,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), policy.maxOpenMs),
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password }),
+    ...(tls === null
+      ? {}
+      : { tls: { rejectUnauthorized: !tls.insecureSkipVerify, ...(tls.ca === null ? {} : { ca: tls.ca }) } }),
+  }
+  if (cluster !== null) {
+    return new Cluster([...cluster], {
+      redisOptions: common,
+      enableOfflineQueue: false,
+      clusterRetryStrategy: common.retryStrategy,
+      slotsRefreshTimeout: policy.connectMs,
+      maxRedirections: 3,
+    })
+  }
+  if (sentinel !== null) {
+    return new Redis({
+      ...common,
+      sentinels: [...sentinel.servers],
+      name: sentinel.master,
+      sentinelRetryStrategy: common.retryStrategy,
+      ...(password === null ? {} : { sentinelPassword: password }),
+    })
+  }
+  if (single === null) throw new Error('Cannot use Redis: none of "singleHostAddr", "sentinel" and "cluster" is given')
+  return new Redis({ ...common, host: single.host, port: single.port })
+}
