@@ -85,9 +85,11 @@ async function open(
   return null
 }
 
+type Reader = ReturnType<ReadableStream<Uint8Array>["getReader"]>
+
 /** Waits for the first bytes. Null: there are none. */
 async function begun({ source, stream }: Opened, { attempts, signal }: Opening): Promise<Opened | null> {
-  const reader = stream.getReader()
+  const reader: Reader = stream.getReader()
   try {
     const { done, value } = await reader.read()
     if (done) throw new Error("the transfer ended before its first byte")
@@ -99,7 +101,7 @@ async function begun({ source, stream }: Opened, { attempts, signal }: Opening):
   }
 }
 
-function resumed(first: Uint8Array, reader: ReadableStreamDefaultReader<Uint8Array>): ReadableStream<Uint8Array> {
+function resumed(first: Uint8Array, reader: Reader): ReadableStream<Uint8Array> {
   let begin: Uint8Array | null = first
   return new ReadableStream<Uint8Array>(
     {

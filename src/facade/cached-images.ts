@@ -132,7 +132,8 @@ export class CachedImages implements ImageReader {
     this.#tags.set(name, { root, resolvedAt, notedAt, isStale: false, until: clock.now() + tagTtlMs })
     if (isNoted) return
     this.#remember(root)
-    await tags.set(name, `${resolvedAt} ${root.descriptor.digest}`)
+    const { digest, mediaType, size } = root.descriptor
+    await tags.set(name, `${resolvedAt} ${digest} ${mediaType} ${size}`)
   }
 
   #forget(name: string): void {

@@ -12,8 +12,11 @@ export interface RedisTagsOptions {
 const DAY_MS = 86_400_000
 const KEPT_MS = 7 * DAY_MS
 
+/** The original's nodes take what they find for ever. */
+const ORIGINAL_KEPT_MS = 2 * 60 * 60_000
+
 /**
- * What tags were resolved to, `<milliseconds since the epoch> <digest>`, known to all nodes. It is asked only while an
+ * What tags were resolved to, `<milliseconds since the epoch> <digest> <media type> <size>`, known to all nodes. It is asked only while an
  * upstream fails, because nothing in Redis proves where a tag points to. The original's `resolve.<reference>` is read and
  * written, too; it does not tell when it was true, so it counts as just resolved.
  */
@@ -44,6 +47,9 @@ export class RedisTags implements KeyValue {
       return
     }
     await redis.ask((client) => client.set(key, value, "PX", KEPT_MS))
+    const [, digest, mediaType, size] = value.split(" ")
+    const original = JSON.stringify({ Name: reference, Desc: { mediaType, digest, size: Number(size) } })
+    await redis.ask((client) => client.set(`${redis.prefix}resolve.${reference}`, original, "PX", ORIGINAL_KEPT_MS))
   }
 
   #key(reference: string): string {

@@ -71,7 +71,9 @@ export class SharedRedis {
   /** Null: Redis did not answer. Never rejects. */
   async ask<Result>(command: (client: RedisClient) => Promise<Result>): Promise<Result | null> {
     try {
-      return await this.#breaker.run(() => command(this.#client))
+      const answer = await this.#breaker.run(() => answered(command(this.#client)))
+      if (answer !== null && "refused" in answer) throw answer.refused
+      return answer === null ? null : answer.result
     } catch (error) {
       this.#options.metrics.redisErrors.inc()
       this.#options.log.debug("Redis failed", { error: errorText(error) })
@@ -81,6 +83,16 @@ export class SharedRedis {
 
   close(): void {
     this.#client.disconnect()
+  }
+}
+
+/** A refusal (read-only, out of memory, no permission) is an answer, too: it takes no time, and other commands may work. */
+async function answered<Result>(answer: Promise<Result>): Promise<{ readonly result: Result } | { readonly refused: Error }> {
+  try {
+    return { result: await answer }
+  } catch (error) {
+    if (error instanceof Error && error.name === "ReplyError") return { refused: error }
+    throw error
   }
 }
 

@@ -43,6 +43,16 @@ export function createMetrics() {
     storeBytes: gauge("store_bytes", "Bytes of the blobs in the disk store", []),
     storeEvictions: counter("store_evictions_total", "Blobs removed from the disk store to make room", []),
     storeBypass: counter("store_bypass_total", "Content that was served without being kept, by the reason", ["reason"]),
+    ipfsRequests: counter("ipfs_requests_total", "Questions to the IPFS node, by what was asked and the result", [
+      "op",
+      "result",
+    ]),
+    ipfsPublished: counter("ipfs_published_total", "Blobs offered to the IPFS node, by the result", ["result"]),
+    ipfsQueue: gauge("ipfs_queue_entries", "Blobs that wait to be added to the IPFS node", []),
+    ipfsPins: gauge("ipfs_pins", "Blobs that are pinned on the IPFS node for this registry", []),
+    ipfsRepoBytes: gauge("ipfs_repo_bytes", "Bytes that the IPFS node holds", []),
+    nodeTurns: counter("node_turns_total", "Cold blobs, by whose turn it was to fetch them", ["role"]),
+    redisErrors: counter("redis_errors_total", "Commands that Redis did not answer, or refused", []),
     inflightDownloads: gauge("inflight_downloads", "Blobs that are being fetched now", []),
   }
 }

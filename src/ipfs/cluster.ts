@@ -1,0 +1,104 @@
+import type { Egress, EgressRequest, EgressResponse } from "../egress/egress.ts"
+import { readText } from "../lib/stream.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import type { Cid } from "./cid.ts"
+
+export interface ClusterOptions {
+  /** Of a peer's REST API; a user and password in it are sent as Basic authentication. */
+  readonly url: URL
+  /** 0: the cluster's own default. */
+  readonly replicationMin: number
+  readonly replicationMax: number
+  /** Milliseconds; 0 is for ever. */
+  readonly expireInMs: number
+  readonly egress: Egress
+}
+
+export interface ClusterPeerStatus {
+  readonly peer: string
+  /** Like "pinned", "pinning", "pin_error", "remote". */
+  readonly status: string
+  readonly error: string
+}
+
+const MAX_ANSWER_BYTES = 1024 * 1024
+
+/** Replication by an IPFS Cluster, through the REST API of one of its peers. */
+export class IpfsCluster {
+  readonly #options: ClusterOptions
+  readonly #authorization: string | null
+  readonly #base: URL
+  #peer: string | null = null
+
+  constructor(options: ClusterOptions) {
+    this.#options = options
+    const { username, password } = options.url
+    const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+    this.#authorization = username === "" ? null : `Basic ${Buffer.from(login).toString("base64")}`
+    this.#base = new URL(options.url)
+    this.#base.username = ""
+    this.#base.password = ""
+  }
+
+  /**
+   * Asks for replicas. The peer asked is always among their holders: one that is not unpins what its node has. Resolves
+   * when the cluster has taken the wish, before any replica is there. Rejects with Error.
+   */
+  async pin(cid: Cid, name: string, { digest, mediaType, size }: Descriptor, signal: AbortSignal): Promise<void> {
+    const { expireInMs, replicationMax, replicationMin } = this.#options
+    const peer = await this.peer(signal)
+    const query = new URLSearchParams({
+      name,
+      "user-allocations": peer,
+      "meta-digest": digest,
+      "meta-mediatype": mediaType,
+      "meta-size": String(size),
+      ...(replicationMin === 0 ? {} : { "replication-min": String(replicationMin) }),
+      ...(replicationMax === 0 ? {} : { "replication-max": String(replicationMax) }),
+      ...(expireInMs === 0 ? {} : { "expire-in": `${Math.round(expireInMs / 1000)}s` }),
+    })
+    await this.#ask("POST", `/pins/${cid}?${query}`, signal)
+  }
+
+  /** It is no error if the cluster did not know it. Rejects with Error. */
+  async unpin(cid: Cid, signal: AbortSignal): Promise<void> {
+    await this.#ask("DELETE", `/pins/${cid}`, signal, 404)
+  }
+
+  /** What each peer says of it. Rejects with Error. */
+  async status(cid: Cid, signal: AbortSignal): Promise<readonly ClusterPeerStatus[]> {
+    const answer = await this.#ask("GET", `/pins/${cid}`, signal)
+    const peers = isRecord(answer) && isRecord(answer["peer_map"]) ? Object.values(answer["peer_map"]) : []
+    return peers.filter(isRecord).map(({ peername, status, error }) => ({
+      peer: String(peername),
+      status: String(status),
+      error: typeof error === "string" ? error : "",
+    }))
+  }
+
+  /** Id of the peer whose API this is. Rejects with Error. */
+  async peer(signal: AbortSignal): Promise<string> {
+    if (this.#peer !== null) return this.#peer
+    const answer = await this.#ask("GET", "/id", signal)
+    if (!isRecord(answer) || typeof answer["id"] !== "string")
+      throw new Error(`${this.#base.host} did not tell its id; is it the REST API of an IPFS Cluster?`)
+    this.#peer = answer["id"]
+    return this.#peer
+  }
+
+  /** Null: there is no such thing, and `absent` is the status that says so. */
+  async #ask(method: EgressRequest["method"], path: string, signal: AbortSignal, absent = 0): Promise<unknown> {
+    const request = { method, url: new URL(path, this.#base), authorization: this.#authorization }
+    const response = await this.#options.egress(request, signal)
+    const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
+    if (response.status === absent) return null
+    if (response.status >= 300) throw refused(response, text)
+    return text === "" ? null : JSON.parse(text)
+  }
+}
+
+const refused = ({ status, url }: EgressResponse, text: string): Error =>
+  new Error(`IPFS Cluster at ${url.host} answered ${status}: ${text.slice(0, 200)}`)
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
