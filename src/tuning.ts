@@ -1,7 +1,24 @@
 import type { DownloadPolicy } from "./blob/downloads.ts"
 import type { OpenSpool } from "./blob/spool.ts"
 import { NO_PROXIES, type ProxySettings } from "./egress/proxy.ts"
+import type { IpfsPolicy } from "./ipfs/ipfs-source.ts"
+import type { PublishPolicy } from "./ipfs/publisher.ts"
+import type { TurnsPolicy } from "./ipfs/turns.ts"
 import { type Clock, systemClock } from "./lib/clock.ts"
+import type { RedisPolicy } from "./redis/redis.ts"
+
+/** Patience with the IPFS node, in milliseconds. */
+export interface IpfsTuning {
+  readonly source: IpfsPolicy
+  readonly turns: TurnsPolicy
+  readonly publish: PublishPolicy
+  readonly breaker: { readonly failures: number; readonly openMs: number; readonly maxOpenMs: number }
+  /** Towards the node itself, and between two pieces of what it sends. */
+  readonly egress: { readonly connectMs: number; readonly firstByteMs: number; readonly progressMs: number }
+  readonly housekeepingMs: number
+  /** For one round of it. */
+  readonly housekeepingLimitMs: number
+}
 
 /** Time, chance, disk, and every number that decides how patient the program is; tests give others. */
 export interface Tuning {
@@ -46,6 +63,8 @@ export interface Tuning {
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
   readonly maintenanceMs: number
+  readonly redis: RedisPolicy
+  readonly ipfs: IpfsTuning
   /** How long the end may take once running transfers are cut off. */
   readonly shutdown: { readonly cutMs: number }
 }
@@ -91,5 +110,23 @@ export const PRODUCTION: Tuning = {
   },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   maintenanceMs: 10 * 60 * 1000,
+  redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
+  ipfs: {
+    source: { probeMs: 250, localMs: 1000, swarmMs: 2500, hedgeMs: 400, shunMs: 5 * 60_000 },
+    turns: { waitMs: 10_000, firstPollMs: 100, maxPollMs: 1000, renewMs: 5000 },
+    publish: {
+      concurrency: 2,
+      queueEntries: 256,
+      queueBytes: 20 * 1024 * MIB,
+      baseMs: 60_000,
+      perMebibyteMs: 200,
+      askMs: 5000,
+      trustMs: 10 * 60_000,
+    },
+    breaker: { failures: 5, openMs: 10_000, maxOpenMs: 120_000 },
+    egress: { connectMs: 500, firstByteMs: 3000, progressMs: 5000 },
+    housekeepingMs: 10 * 60_000,
+    housekeepingLimitMs: 5 * 60_000,
+  },
   shutdown: { cutMs: 2000 },
 }

@@ -43,7 +43,8 @@ export function buildEgress(config: RegistryConfig, { metrics, tuning }: Tools):
   return { operator, remote: (request, signal) => operator({ ...request, limit: "public" }, signal) }
 }
 
-async function addressesOf(hostname: string): Promise<readonly string[]> {
+/** All addresses of a name. Rejects when it has none. */
+export async function addressesOf(hostname: string): Promise<readonly string[]> {
   const found = await lookup(hostname, { all: true })
   return found.map(({ address }) => address)
 }

@@ -9,6 +9,7 @@ import type { DiskStore } from "../store/disk.ts"
 import { allowUpstreams } from "../upstream/policy.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
 import { buildEgress, buildUpstream } from "./outside.ts"
+import type { Sharing } from "./sharing.ts"
 import type { Tools } from "./tools.ts"
 
 export interface Readers {
@@ -19,22 +20,23 @@ export interface Readers {
 
 interface Keeping {
   readonly store: DiskStore
+  readonly sharing: Sharing
   readonly downloads: Downloads
 }
 
 /** Everything that reads from elsewhere, for specs of operators and, with less reach, for those of others. */
-export function buildReaders(config: RegistryConfig, { store, downloads }: Keeping, tools: Tools): Readers {
+export function buildReaders(config: RegistryConfig, { store, sharing, downloads }: Keeping, tools: Tools): Readers {
   const egress = buildEgress(config, tools)
   const read = (trust: Trust) =>
     new CachedImages({
       upstream: buildUpstream(config, egress[trust], tools),
       policy: allowUpstreams(config.allowedUpstreams),
-      documents: store,
+      documents: sharing.documents,
       downloads,
       clock: tools.tuning.clock,
       log: tools.log,
       // What an operator's specs have resolved is no answer to those who may not ask
-      tags: store.facts(trust === "operator" ? "tag" : "remote-tag"),
+      tags: sharing.tags[trust],
       tagTtlMs: config.tagTtlMs,
       staleIfErrorMs: config.staleIfErrorMs,
     })

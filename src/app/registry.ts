@@ -21,6 +21,7 @@ import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { openStore, storeDirectory, windowSpools } from "./disk.ts"
 import { fileBudget } from "./file-budget.ts"
 import { buildReaders } from "./readers.ts"
+import { buildSharing } from "./sharing.ts"
 
 /** The registry without its ports, as `run` and `compose` share it. */
 export interface RegistryParts {
@@ -47,15 +48,18 @@ export async function buildRegistry(
   const store = openStore({ ...config, store: directory.path }, tools)
   const spool = tuning.disk((size) => store.spool(size))
   const policy = { ...tuning.downloads, random: tuning.random, concurrency: fileBudget(tuning).transfers }
+  const sharing = await buildSharing(config, store, tools)
+  const openSpool = withLiveEdge(withFallback(spool, windowSpools(tuning)))
   const downloads = new Downloads({
-    openSpool: withLiveEdge(withFallback(spool, windowSpools(tuning))),
+    openSpool,
     policy,
     clock,
     log,
     metrics,
+    ended: (transfer) => sharing.ended(transfer),
   })
   const facts = store.facts("layer")
-  const { readers, fetched } = buildReaders(config, { store, downloads }, tools)
+  const { readers, fetched } = buildReaders(config, { store, sharing, downloads }, tools)
   const workshop = { openSpool: withFallback(spool, openDiscard), facts }
   const made = {
     file: new FileLayerSource(workshop),
@@ -71,7 +75,7 @@ export async function buildRegistry(
     composer,
     recent: new RecentImages({ clock, log: store.images, documents: store, readers }),
     store,
-    caches: [],
+    caches: sharing.caches,
     downloads,
     metrics,
     clock,
@@ -80,6 +84,7 @@ export async function buildRegistry(
   const close = async () => {
     fixed?.close()
     downloads.shutdown()
+    sharing.close()
     await store.close()
     await directory.remove()
   }

@@ -4,6 +4,7 @@ import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, digestAlgorithm, type Hasher } from "../oci/digest.ts"
 import type { Attempts } from "./attempts.ts"
 import type { BlobSource, FileBlob } from "./blob.ts"
+import type { DownloadEvents } from "./download-events.ts"
 import { IntegrityError } from "./integrity-error.ts"
 import { openFirst } from "./open-first.ts"
 import { type Reader, Readers } from "./readers.ts"
@@ -20,15 +21,6 @@ export interface DownloadOptions {
   /** All sources have been wrong before: the same, where the spool can hold it all. */
   readonly isDistrusted: boolean
   readonly events: DownloadEvents
-}
-
-export interface DownloadEvents {
-  /** A source gave bytes that are not the blob. */
-  mismatch(source: BlobSource): void
-  /** The transfer goes on at `offset`, after a failure. */
-  resumed(source: BlobSource, offset: number): void
-  /** The blob was served, but the store failed to keep it. */
-  notKept(error: unknown): void
 }
 
 type State = { readonly kind: "running" | "verified" } | { readonly kind: "failed"; readonly error: unknown }

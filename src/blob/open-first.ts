@@ -49,7 +49,9 @@ class Runner {
 
   constructor(source: BlobSource, opening: Opening) {
     const signal = AbortSignal.any([opening.signal, this.#left.signal])
-    this.result = open(source, opening, signal).then(async (opened) => (opened === null ? null : await begun(opened, opening)))
+    this.result = open(source, opening, signal).then(async (opened) =>
+      opened === null ? null : await begun(opened, opening),
+    )
     this.result.catch(() => {})
     this.settled = this.result.then(
       () => this.#settle(),
@@ -85,15 +87,13 @@ async function open(
   return null
 }
 
-type Reader = ReturnType<ReadableStream<Uint8Array>["getReader"]>
-
 /** Waits for the first bytes. Null: there are none. */
 async function begun({ source, stream }: Opened, { attempts, signal }: Opening): Promise<Opened | null> {
-  const reader: Reader = stream.getReader()
+  const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]()
   try {
-    const { done, value } = await reader.read()
-    if (done) throw new Error("the transfer ended before its first byte")
-    return { source, stream: resumed(value, reader) }
+    const first = await chunks.next()
+    if (first.done === true) throw new Error("the transfer ended before its first byte")
+    return { source, stream: resumed(first.value, chunks) }
   } catch (error) {
     signal.throwIfAborted()
     attempts.failed(source, error, false)
@@ -101,7 +101,7 @@ async function begun({ source, stream }: Opened, { attempts, signal }: Opening):
   }
 }
 
-function resumed(first: Uint8Array, reader: Reader): ReadableStream<Uint8Array> {
+function resumed(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): ReadableStream<Uint8Array> {
   let begin: Uint8Array | null = first
   return new ReadableStream<Uint8Array>(
     {
@@ -109,11 +109,11 @@ function resumed(first: Uint8Array, reader: Reader): ReadableStream<Uint8Array> 
         const chunk = begin
         begin = null
         if (chunk !== null) return controller.enqueue(chunk)
-        const { done, value } = await reader.read()
-        if (done) controller.close()
-        else controller.enqueue(value)
+        const next = await chunks.next()
+        if (next.done === true) controller.close()
+        else controller.enqueue(next.value)
       },
-      cancel: (reason) => reader.cancel(reason),
+      cancel: async () => void (await chunks.return?.()),
     },
     { highWaterMark: 0 },
   )

@@ -1,6 +1,7 @@
 import type { Problem } from "../lib/validate.ts"
 import { parseReference } from "../oci/reference.ts"
 import type { ConfigFile } from "./schema.ts"
+import { sharingProblems } from "./sharing.ts"
 
 /** What a schema cannot say: parts that need each other, and texts with a grammar of their own. */
 export function checkMeaning(config: ConfigFile): readonly Problem[] {
@@ -9,7 +10,8 @@ export function checkMeaning(config: ConfigFile): readonly Problem[] {
     return [{ path: [], message: 'expected "registry" or "blobserve", there is nothing to serve' }]
   }
   if (registry === undefined) return []
-  return [...checkAuth(registry), ...checkTls(registry), ...checkStaticLayers(registry), ...checkUpstreams(registry)]
+  const checks = [checkAuth, checkTls, checkStaticLayers, checkUpstreams, sharingProblems]
+  return checks.flatMap((check) => check(registry))
 }
 
 type Registry = NonNullable<ConfigFile["registry"]>
@@ -57,8 +59,6 @@ export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (
   [["registry", "remoteSpecProvider"], ({ registry }) => [registry?.remoteSpecProvider ?? []].flat().length > 0],
   [["registry", "requireAuth"], ({ registry }) => registry?.requireAuth === true],
   [["registry", "tls"], ({ registry }) => registry?.tls !== undefined],
-  [["registry", "redis", "enabled"], ({ registry }) => registry?.redis?.enabled === true],
-  [["registry", "ipfs", "enabled"], ({ registry }) => registry?.ipfs?.enabled === true],
 ]
 
 export const unavailableSections = (config: ConfigFile): readonly Problem[] =>

@@ -6,7 +6,14 @@ import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
 import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts"
 import { canonicalHost } from "../oci/reference.ts"
 import { checkMeaning, unavailableSections } from "./check.ts"
-import { type ConfigFile, configSchema, type StaticLayerSection, type UpstreamSection } from "./schema.ts"
+import {
+  type ConfigFile,
+  configSchema,
+  type RegistrySection,
+  type StaticLayerSection,
+  type UpstreamSection,
+} from "./schema.ts"
+import { type Environment, type SharingConfig, toSharing } from "./sharing.ts"
 
 /** The configuration as the program uses it: defaults filled in, durations in milliseconds, paths absolute. */
 export interface Config {
@@ -31,6 +38,7 @@ export interface RegistryConfig {
   readonly fixedSpecs: string | null
   readonly tagTtlMs: number
   readonly staleIfErrorMs: number
+  readonly sharing: SharingConfig
   /** Patterns of repositories; null allows all. */
   readonly allowedUpstreams: readonly string[] | null
   readonly defaultPlatform: Platform
@@ -55,8 +63,8 @@ export interface UpstreamConfig {
 }
 
 /** Reads and checks a configuration file. Rejects with an error whose message tells people what to correct. */
-export async function loadConfig(file: string): Promise<Config> {
-  return toConfig(resolve(file), await readConfigFile(file))
+export async function loadConfig(file: string, env: Environment = process.env): Promise<Config> {
+  return toConfig(resolve(file), await readConfigFile(file), env)
 }
 
 export async function readConfigFile(file: string): Promise<ConfigFile> {
@@ -83,7 +91,7 @@ function parsed(file: string, content: string): JsonText {
   }
 }
 
-function toConfig(file: string, config: ConfigFile): Config {
+function toConfig(file: string, config: ConfigFile, env: Environment): Config {
   return {
     file,
     pprofAddr: config.pprofAddr || null,
@@ -91,11 +99,11 @@ function toConfig(file: string, config: ConfigFile): Config {
     readinessProbeAddr: config.readinessProbeAddr || null,
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
     shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
-    registry: config.registry === undefined ? null : toRegistry(dirname(file), config.registry),
+    registry: config.registry === undefined ? null : toRegistry(dirname(file), config.registry, env),
   }
 }
 
-function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): RegistryConfig {
+function toRegistry(dir: string, section: RegistrySection, env: Environment): RegistryConfig {
   const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
   const layers = section.staticLayer ?? []
   return {
@@ -113,6 +121,7 @@ function toRegistry(dir: string, section: NonNullable<ConfigFile["registry"]>): 
     fixedSpecs: path(section.fixedSpecFN),
     tagTtlMs: parseDuration(section.tagTTL ?? "60s"),
     staleIfErrorMs: parseDuration(section.staleIfError ?? "24h"),
+    sharing: toSharing(dir, section, env),
     allowedUpstreams: section.allowedUpstreams ?? null,
     defaultPlatform: section.defaultPlatform === undefined ? hostPlatform() : parsePlatform(section.defaultPlatform),
     upstreams: new Map(

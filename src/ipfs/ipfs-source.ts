@@ -60,7 +60,8 @@ export class IpfsSource implements BlobSource {
     const isLocal = await breaker.run(() => this.#probe(cid, signal)).catch(() => null)
     metrics.ipfsRequests.inc({ op: "probe", result: isLocal === null ? "error" : isLocal ? "hit" : "miss" })
     if (isLocal === null || (!isLocal && known === null)) return null
-    const open = (range: ByteRange, opener: AbortSignal) => this.#open(descriptor, cid, range, { isLocal, signal: opener })
+    const open = (range: ByteRange, opener: AbortSignal) =>
+      this.#open(descriptor, cid, range, { isLocal, signal: opener })
     return { kind: "stream", descriptor, open }
   }
 

@@ -13,7 +13,8 @@ export class KuboControl {
 
   async isPinned(cid: Cid, signal: AbortSignal): Promise<boolean> {
     try {
-      for await (const _ of (await this.#open()).pin.ls({ paths: CID.parse(cid), type: "recursive", signal })) return true
+      for await (const _ of (await this.#open()).pin.ls({ paths: CID.parse(cid), type: "recursive", signal }))
+        return true
       return false
     } catch (error) {
       if (isNotPinned(error)) return false

@@ -3,9 +3,9 @@ import { openRange, StatusError } from "../egress/open-range.ts"
 import type { ByteRange } from "../lib/range.ts"
 import { readText } from "../lib/stream.ts"
 import { type Cid, parseCid } from "./cid.ts"
+import type { KuboControl } from "./kubo-control.ts"
 import { filePart } from "./multipart.ts"
 import type { Added, IpfsNode, NewContent, Pin } from "./node.ts"
-import type { KuboControl } from "./kubo-control.ts"
 import { UnixfsHasher } from "./unixfs.ts"
 
 export interface KuboOptions {
@@ -43,7 +43,9 @@ export class Kubo implements IpfsNode {
 
   async open(cid: Cid, range: ByteRange, size: number, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     const { egress } = this.#options
-    return await openRange(range, size, (headers) => egress({ method: "GET", url: this.#content(cid), headers }, signal))
+    return await openRange(range, size, (headers) =>
+      egress({ method: "GET", url: this.#content(cid), headers }, signal),
+    )
   }
 
   async add({ path, size, profile, name }: NewContent, signal: AbortSignal): Promise<Added> {
@@ -104,7 +106,8 @@ export class Kubo implements IpfsNode {
 /** The last line is the root's: `{"Name":...,"Hash":"bafy...","Size":...}`. */
 async function addedCid(response: EgressResponse): Promise<Cid> {
   const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
-  if (response.status !== 200) throw new Error(`${response.url.host} answered ${response.status} to an upload: ${text.slice(0, 200)}`)
+  if (response.status !== 200)
+    throw new Error(`${response.url.host} answered ${response.status} to an upload: ${text.slice(0, 200)}`)
   const hash = /"Hash"\s*:\s*"([A-Za-z0-9]+)"[^{}]*\}\s*\]?\s*$/.exec(text)?.[1] ?? ""
   const cid = parseCid(hash)
   if (cid === null) throw new Error(`${response.url.host} did not tell the CID of an upload: ${text.slice(0, 200)}`)

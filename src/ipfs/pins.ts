@@ -18,7 +18,6 @@ export interface PinsOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  readonly askMs: number
 }
 
 export interface OwnPin {

@@ -58,30 +58,32 @@ export class Turns {
   }
 
   async #wait(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
-    const { clock, leases, metrics, policy } = this.#options
+    const { clock, leases, policy } = this.#options
     const until = clock.now() + policy.waitMs
     let pollMs = policy.firstPollMs
-    for (;;) {
+    while (clock.now() < until) {
       const turn = await leases.take(descriptor.digest)
-      if (turn === "ours") this.#hold(descriptor.digest)
-      if (turn !== "others") {
-        // Whoever had the turn before may have shared the blob since it was looked for
-        const blob = await source.find(descriptor, signal)
-        if (blob !== null) this.over(descriptor.digest)
-        metrics.nodeTurns.inc({ role: turn === "ours" ? "owner" : "alone" })
-        return blob
-      }
-      if (clock.now() + pollMs > until) {
-        metrics.nodeTurns.inc({ role: "impatient" })
-        return null
-      }
+      if (turn === "unknown") return this.#told("alone", null)
+      if (turn === "ours") return await this.#own(source, descriptor, signal)
       await clock.sleep(pollMs, signal)
       pollMs = Math.min(pollMs * 2, policy.maxPollMs)
       const blob = await source.find(descriptor, signal)
-      if (blob === null) continue
-      metrics.nodeTurns.inc({ role: "waiter" })
-      return blob
+      if (blob !== null) return this.#told("waiter", blob)
     }
+    return this.#told("impatient", null)
+  }
+
+  /** Whoever had the turn before may have shared the blob since it was looked for. */
+  async #own(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
+    this.#hold(descriptor.digest)
+    const blob = await source.find(descriptor, signal)
+    if (blob !== null) this.over(descriptor.digest)
+    return this.#told("owner", blob)
+  }
+
+  #told(role: "owner" | "waiter" | "alone" | "impatient", blob: ReadyBlob | null): ReadyBlob | null {
+    this.#options.metrics.nodeTurns.inc({ role })
+    return blob
   }
 
   #hold(digest: Digest): void {

@@ -1,10 +1,13 @@
 import type { KeyValue } from "../lib/key-value.ts"
+import type { Trust } from "../oci/reference.ts"
 import type { SharedRedis } from "./redis.ts"
 
 export interface RedisTagsOptions {
   readonly redis: SharedRedis
   /** What this node knows. */
   readonly own: KeyValue
+  /** Whose specs ask: what operators' specs have resolved is no answer to others. The original knew only the former. */
+  readonly trust: Trust
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -28,18 +31,18 @@ export class RedisTags implements KeyValue {
   }
 
   async get(reference: string): Promise<string | null> {
-    const { now, own, redis } = this.#options
+    const { now, own, redis, trust } = this.#options
     const known = await own.get(reference)
     if (known !== null && known !== "") return known
     const shared = await redis.ask((client) => client.get(this.#key(reference)))
-    if (shared !== null) return shared
+    if (shared !== null || trust !== "operator") return shared ?? known
     const original = await redis.ask((client) => client.get(`${redis.prefix}resolve.${reference}`))
     const digest = /"digest"\s*:\s*"([a-z0-9]+:[0-9a-f]+)"/.exec(original ?? "")?.[1]
     return digest === undefined ? known : `${now()} ${digest}`
   }
 
   async set(reference: string, value: string): Promise<void> {
-    const { own, redis } = this.#options
+    const { own, redis, trust } = this.#options
     await own.set(reference, value)
     const key = this.#key(reference)
     if (value === "") {
@@ -47,12 +50,13 @@ export class RedisTags implements KeyValue {
       return
     }
     await redis.ask((client) => client.set(key, value, "PX", KEPT_MS))
+    if (trust !== "operator") return
     const [, digest, mediaType, size] = value.split(" ")
     const original = JSON.stringify({ Name: reference, Desc: { mediaType, digest, size: Number(size) } })
     await redis.ask((client) => client.set(`${redis.prefix}resolve.${reference}`, original, "PX", ORIGINAL_KEPT_MS))
   }
 
   #key(reference: string): string {
-    return `${this.#options.redis.prefix}rf:1:tag:${reference}`
+    return `${this.#options.redis.prefix}rf:1:tag:${this.#options.trust}:${reference}`
   }
 }

@@ -87,7 +87,9 @@ export class SharedRedis {
 }
 
 /** A refusal (read-only, out of memory, no permission) is an answer, too: it takes no time, and other commands may work. */
-async function answered<Result>(answer: Promise<Result>): Promise<{ readonly result: Result } | { readonly refused: Error }> {
+async function answered<Result>(
+  answer: Promise<Result>,
+): Promise<{ readonly result: Result } | { readonly refused: Error }> {
   try {
     return { result: await answer }
   } catch (error) {

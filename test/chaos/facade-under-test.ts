@@ -28,8 +28,7 @@ const FAST_DIR = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
 
 /** Production's patience, a few hundred times shorter. */
 export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
-  proxies: PRODUCTION.proxies,
-  clock: PRODUCTION.clock,
+  ...PRODUCTION,
   downloads: {
     ...PRODUCTION.downloads,
     perSource: 10,
@@ -46,7 +45,6 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     distrustMs: 200,
   },
   documents: { attempts: 10, baseMs: 1, capMs: 10, patienceMs: 2000, budgetMs: 15_000 },
-  composing: PRODUCTION.composing,
   egress: {
     ...PRODUCTION.egress,
     firstByteMs: 100,

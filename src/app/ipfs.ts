@@ -1,0 +1,147 @@
+import type { BlobSource } from "../blob/blob.ts"
+import type { EndedTransfer } from "../blob/downloads.ts"
+import type { IpfsConfig } from "../config/sharing.ts"
+import { Dialer } from "../egress/dialer.ts"
+import type { Egress } from "../egress/egress.ts"
+import { fetchEgress } from "../egress/fetch-egress.ts"
+import { Guard } from "../egress/guard.ts"
+import { probeTcp } from "../egress/tcp-probe.ts"
+import { IpfsCluster } from "../ipfs/cluster.ts"
+import { IpfsSource } from "../ipfs/ipfs-source.ts"
+import { KnownCids } from "../ipfs/known-cids.ts"
+import { Kubo } from "../ipfs/kubo.ts"
+import { KuboControl } from "../ipfs/kubo-control.ts"
+import { parseApiAddress } from "../ipfs/multiaddr.ts"
+import { formatPinName } from "../ipfs/pin-name.ts"
+import { Pins } from "../ipfs/pins.ts"
+import { Publisher } from "../ipfs/publisher.ts"
+import { Turns } from "../ipfs/turns.ts"
+import { PROFILES } from "../ipfs/unixfs.ts"
+import { Breaker } from "../lib/breaker.ts"
+import type { DiskStore } from "../store/disk.ts"
+import { addressesOf } from "./outside.ts"
+import type { RedisParts } from "./redis.ts"
+import type { Tools } from "./tools.ts"
+
+/** Everything about one IPFS node. */
+export interface IpfsParts {
+  readonly caches: readonly BlobSource[]
+  readonly pins: Pins
+  readonly node: Kubo
+  readonly cluster: IpfsCluster | null
+  readonly publisher: Publisher
+  ended(transfer: EndedTransfer): void
+  close(): void
+}
+
+interface Beside {
+  readonly store: DiskStore
+  readonly redis: RedisParts | null
+}
+
+/** Names of pins begin with it. */
+const PIN_PREFIX = "rf/default/"
+
+export function buildIpfs(config: IpfsConfig, { store, redis }: Beside, tools: Tools): IpfsParts {
+  const { log, metrics, tuning } = tools
+  const { clock } = tuning
+  const api = parseApiAddress(config.api)
+  const node = new Kubo({
+    api,
+    gateway: config.gateway ?? gatewayBeside(api),
+    ...ways(tools),
+    control: new KuboControl(api),
+  })
+  const index = new KnownCids(store.facts("cid"), redis?.cids ?? null)
+  const profile = PROFILES[config.profile]
+  if (profile === undefined) throw new Error(`Cannot add to IPFS: there is no profile ${config.profile}`)
+  const breaker = new Breaker({ ...tuning.ipfs.breaker, clock, onChange: told("ipfs", tools) })
+  const source = new IpfsSource({ node, index, profile, breaker, policy: tuning.ipfs.source, clock, log, metrics })
+  const turns = redis === null ? null : new Turns({ leases: redis.leases, policy: tuning.ipfs.turns, clock, metrics })
+  const pinning = { node, index, pinPrefix: PIN_PREFIX, log, metrics }
+  const pins = new Pins({
+    ...pinning,
+    budgetBytes: config.budgetBytes,
+    uses: store.facts("pin"),
+    now: Date.now,
+  })
+  const cluster = config.cluster === null ? null : new IpfsCluster({ ...config.cluster, egress: ways(tools).egress })
+  const publisher = new Publisher({
+    ...pinning,
+    profile,
+    allowPublicSwarm: config.allowPublicSwarm,
+    breaker,
+    policy: tuning.ipfs.publish,
+    clock,
+    published: async ({ descriptor }, cid) => {
+      await pins.used(descriptor.digest)
+      const name = formatPinName(PIN_PREFIX, descriptor)
+      await cluster?.pin(cid, name, descriptor, AbortSignal.timeout(tuning.ipfs.publish.askMs))
+    },
+    settled: (digest) => turns?.over(digest),
+  })
+  const background = new AbortController()
+  void keepHouse(pins, tools, background.signal)
+  return {
+    caches: [turns === null ? source : turns.before(source)],
+    pins,
+    node,
+    cluster,
+    publisher,
+    ended: ({ descriptor, file, sources }) => {
+      if (sources.some(({ name }) => name === "ipfs")) void pins.used(descriptor.digest)
+      const isNew = file !== null && sources.some(({ name }) => name !== "ipfs")
+      if (isNew) publisher.offer(file)
+      else turns?.over(descriptor.digest)
+    },
+    close: () => {
+      background.abort()
+      publisher.close()
+      turns?.close()
+    },
+  }
+}
+
+/** Kubo's own default. */
+function gatewayBeside(api: URL): URL {
+  const gateway = new URL(api)
+  gateway.port = "8080"
+  return gateway
+}
+
+/** An operator has named the node, so nothing about its address is forbidden; it is near, so nobody waits for it long. */
+function ways({ tuning }: Tools): { readonly egress: Egress; readonly uploads: Egress } {
+  const { clock, egress, ipfs, proxies } = tuning
+  const dialer = new Dialer({ clock, connectMs: ipfs.egress.connectMs, lookup: addressesOf, probe: probeTcp })
+  const guard = new Guard({ dialer, isNamed: () => true })
+  const hostSettings = () => ({ insecureSkipVerify: false, ca: null })
+  const common = { ...egress, ...ipfs.egress, clock, dialer, guard, proxies, hostSettings }
+  return {
+    egress: fetchEgress(common),
+    uploads: fetchEgress({ ...common, firstByteMs: Number.MAX_SAFE_INTEGER / 2 ** 22 }),
+  }
+}
+
+const told =
+  (dependency: "ipfs", { log, metrics }: Tools) =>
+  (isOpen: boolean) => {
+    metrics.breakerOpen.set({ dependency }, isOpen ? 1 : 0)
+    if (isOpen) log.warn("the IPFS node does not answer, it is left alone for a while; blobs come from elsewhere")
+    else log.info("the IPFS node answers again")
+  }
+
+/** Puts back what the index has lost, and keeps the node within its budget, now and then. */
+async function keepHouse(pins: Pins, { log, tuning }: Tools, signal: AbortSignal): Promise<void> {
+  const { clock, ipfs } = tuning
+  while (!signal.aborted) {
+    try {
+      const round = AbortSignal.any([signal, AbortSignal.timeout(ipfs.housekeepingLimitMs)])
+      await pins.enforce(round)
+      const restored = await pins.reindex(round)
+      if (restored > 0) log.info("put layers of the IPFS node back into the index", { restored })
+    } catch (error) {
+      log.debug("cannot look after the IPFS node", { error })
+    }
+    await clock.sleep(ipfs.housekeepingMs, signal).catch(() => {})
+  }
+}

@@ -1,0 +1,11 @@
+import type { BlobSource } from "./blob.ts"
+
+/** Told while a download runs; returns at once. */
+export interface DownloadEvents {
+  /** A source gave bytes that are not the blob. */
+  mismatch(source: BlobSource): void
+  /** The transfer goes on at `offset`, after a failure. */
+  resumed(source: BlobSource, offset: number): void
+  /** The blob was served, but the store failed to keep it. */
+  notKept(error: unknown): void
+}
