@@ -15,6 +15,8 @@ export interface IpfsTuning {
   readonly breaker: { readonly failures: number; readonly openMs: number; readonly maxOpenMs: number }
   /** Towards the node itself, and between two pieces of what it sends. */
   readonly egress: { readonly connectMs: number; readonly firstByteMs: number; readonly progressMs: number }
+  /** After the start, when connections are up. */
+  readonly firstHousekeepingMs: number
   readonly housekeepingMs: number
   /** For one round of it. */
   readonly housekeepingLimitMs: number
@@ -125,6 +127,7 @@ export const PRODUCTION: Tuning = {
     },
     breaker: { failures: 5, openMs: 10_000, maxOpenMs: 120_000 },
     egress: { connectMs: 500, firstByteMs: 3000, progressMs: 5000 },
+    firstHousekeepingMs: 2000,
     housekeepingMs: 10 * 60_000,
     housekeepingLimitMs: 5 * 60_000,
   },

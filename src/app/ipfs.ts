@@ -39,40 +39,31 @@ interface Beside {
   readonly redis: RedisParts | null
 }
 
+const DAY_MS = 86_400_000
+/** What other nodes can make as well is not shared. */
+const FETCHED: ReadonlySet<string> = new Set(["upstream", "image", "content"])
 /** Names of pins begin with it. */
 const PIN_PREFIX = "rf/default/"
 
 export function buildIpfs(config: IpfsConfig, { store, redis }: Beside, tools: Tools): IpfsParts {
   const { log, metrics, tuning } = tools
   const { clock } = tuning
-  const api = parseApiAddress(config.api)
-  const node = new Kubo({
-    api,
-    gateway: config.gateway ?? gatewayBeside(api),
-    ...ways(tools),
-    control: new KuboControl(api),
-  })
-  const index = new KnownCids(store.facts("cid"), redis?.cids ?? null)
+  const node = openNode(config, tools)
   const profile = PROFILES[config.profile]
   if (profile === undefined) throw new Error(`Cannot add to IPFS: there is no profile ${config.profile}`)
+  const index = new KnownCids(store.facts("cid"), redis?.cids ?? null)
   const breaker = new Breaker({ ...tuning.ipfs.breaker, clock, onChange: told("ipfs", tools) })
-  const source = new IpfsSource({ node, index, profile, breaker, policy: tuning.ipfs.source, clock, log, metrics })
+  const common = { node, index, profile, breaker, pinPrefix: PIN_PREFIX, clock, log, metrics }
+  const source = new IpfsSource({ ...common, policy: tuning.ipfs.source })
   const turns = redis === null ? null : new Turns({ leases: redis.leases, policy: tuning.ipfs.turns, clock, metrics })
-  const pinning = { node, index, pinPrefix: PIN_PREFIX, log, metrics }
-  const pins = new Pins({
-    ...pinning,
-    budgetBytes: config.budgetBytes,
-    uses: store.facts("pin"),
-    now: Date.now,
-  })
+  const { budgetBytes } = config
+  const shared = redis?.cids ?? null
+  const pins = new Pins({ ...common, shared, budgetBytes, uses: store.facts("pin"), now: Date.now })
   const cluster = config.cluster === null ? null : new IpfsCluster({ ...config.cluster, egress: ways(tools).egress })
   const publisher = new Publisher({
-    ...pinning,
-    profile,
+    ...common,
     allowPublicSwarm: config.allowPublicSwarm,
-    breaker,
     policy: tuning.ipfs.publish,
-    clock,
     published: async ({ descriptor }, cid) => {
       await pins.used(descriptor.digest)
       const name = formatPinName(PIN_PREFIX, descriptor)
@@ -80,26 +71,26 @@ export function buildIpfs(config: IpfsConfig, { store, redis }: Beside, tools: T
     },
     settled: (digest) => turns?.over(digest),
   })
+  const ended = ({ descriptor, file, sources }: EndedTransfer) => {
+    if (sources.some(({ name }) => name === "ipfs")) void pins.used(descriptor.digest)
+    const isNew = file !== null && sources.some(({ name }) => FETCHED.has(name))
+    if (isNew) publisher.offer(file)
+    else turns?.over(descriptor.digest)
+  }
   const background = new AbortController()
   void keepHouse(pins, tools, background.signal)
-  return {
-    caches: [turns === null ? source : turns.before(source)],
-    pins,
-    node,
-    cluster,
-    publisher,
-    ended: ({ descriptor, file, sources }) => {
-      if (sources.some(({ name }) => name === "ipfs")) void pins.used(descriptor.digest)
-      const isNew = file !== null && sources.some(({ name }) => name !== "ipfs")
-      if (isNew) publisher.offer(file)
-      else turns?.over(descriptor.digest)
-    },
-    close: () => {
-      background.abort()
-      publisher.close()
-      turns?.close()
-    },
+  const close = () => {
+    background.abort()
+    publisher.close()
+    turns?.close()
   }
+  return { caches: [turns === null ? source : turns.before(source)], pins, node, cluster, publisher, ended, close }
+}
+
+function openNode(config: IpfsConfig, tools: Tools): Kubo {
+  const api = parseApiAddress(config.api)
+  const gateway = config.gateway ?? gatewayBeside(api)
+  return new Kubo({ api, gateway, ...ways(tools), control: new KuboControl(api) })
 }
 
 /** Kubo's own default. */
@@ -118,7 +109,8 @@ function ways({ tuning }: Tools): { readonly egress: Egress; readonly uploads: E
   const common = { ...egress, ...ipfs.egress, clock, dialer, guard, proxies, hostSettings }
   return {
     egress: fetchEgress(common),
-    uploads: fetchEgress({ ...common, firstByteMs: Number.MAX_SAFE_INTEGER / 2 ** 22 }),
+    // It answers when it has everything; how long that may take depends on the size, and is the publisher's to say
+    uploads: fetchEgress({ ...common, firstByteMs: DAY_MS }),
   }
 }
 
@@ -133,8 +125,12 @@ const told =
 /** Puts back what the index has lost, and keeps the node within its budget, now and then. */
 async function keepHouse(pins: Pins, { log, tuning }: Tools, signal: AbortSignal): Promise<void> {
   const { clock, ipfs } = tuning
+  let waitMs = ipfs.firstHousekeepingMs
   while (!signal.aborted) {
+    await clock.sleep(waitMs, signal).catch(() => {})
+    waitMs = ipfs.housekeepingMs
     try {
+      signal.throwIfAborted()
       const round = AbortSignal.any([signal, AbortSignal.timeout(ipfs.housekeepingLimitMs)])
       await pins.enforce(round)
       const restored = await pins.reindex(round)
@@ -142,6 +138,5 @@ async function keepHouse(pins: Pins, { log, tuning }: Tools, signal: AbortSignal
     } catch (error) {
       log.debug("cannot look after the IPFS node", { error })
     }
-    await clock.sleep(ipfs.housekeepingMs, signal).catch(() => {})
   }
 }

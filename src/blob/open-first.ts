@@ -1,7 +1,7 @@
 import type { Clock } from "../lib/clock.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Attempts } from "./attempts.ts"
-import { type BlobSource, openAt } from "./blob.ts"
+import { type BlobSource, openAt, type ReadyBlob } from "./blob.ts"
 
 export interface Opened {
   readonly source: BlobSource
@@ -17,21 +17,26 @@ export interface Opening {
 }
 
 /**
- * Opens a source at the offset. One that is only worth a short wait gets company when it is over: the next source is
- * opened as well, the one whose first byte comes first is read, the other is left. Null: no source was opened, and
- * `attempts` knows why. Rejects with the signal's reason.
+ * Opens a source at the offset. One that is only worth a short wait for its first byte gets company when that is over:
+ * the next source is opened as well, the one whose first byte comes first is read, the other is left. Null: no source
+ * was opened, and `attempts` knows why. Rejects with the signal's reason.
  */
 export async function openFirst(source: BlobSource, opening: Opening): Promise<Opened | null> {
   const { attempts, clock, signal } = opening
-  if (source.hedgeMs === undefined) return await open(source, opening, signal)
-  const first = new Runner(source, opening)
+  const blob = await find(source, opening, signal)
+  if (blob === null) return null
+  if (source.hedgeMs === undefined) return await open(source, blob, opening, signal)
+  const first = new Runner(opening, async (left) => await open(source, blob, opening, left))
   const timer = new AbortController()
   const late = clock.sleep(source.hedgeMs, timer.signal).catch(() => {})
   await Promise.race([first.settled, late]).finally(() => timer.abort())
   signal.throwIfAborted()
   const other = first.isSettled ? null : attempts.other(source)
   if (other === null) return await first.result
-  const second = new Runner(other, opening)
+  const second = new Runner(opening, async (left) => {
+    const found = await find(other, opening, left)
+    return found === null ? null : await open(other, found, opening, left)
+  })
   const winner = await Promise.any([first.won, second.won]).catch(() => null)
   signal.throwIfAborted()
   for (const runner of [first, second]) if (runner !== winner) runner.leave()
@@ -47,11 +52,9 @@ class Runner {
   isSettled = false
   readonly #left = new AbortController()
 
-  constructor(source: BlobSource, opening: Opening) {
+  constructor(opening: Opening, start: (left: AbortSignal) => Promise<Opened | null>) {
     const signal = AbortSignal.any([opening.signal, this.#left.signal])
-    this.result = open(source, opening, signal).then(async (opened) =>
-      opened === null ? null : await begun(opened, opening),
-    )
+    this.result = start(signal).then(async (opened) => (opened === null ? null : await begun(opened, opening, signal)))
     this.result.catch(() => {})
     this.settled = this.result.then(
       () => this.#settle(),
@@ -71,24 +74,39 @@ class Runner {
   }
 }
 
-async function open(
+async function find(
   source: BlobSource,
-  { attempts, descriptor, offset }: Opening,
+  { attempts, descriptor }: Opening,
   signal: AbortSignal,
-): Promise<Opened | null> {
+): Promise<ReadyBlob | null> {
   try {
     const blob = await source.find(descriptor, signal)
-    if (blob !== null) return { source, stream: await openAt(blob, offset, signal) }
-    attempts.absent(source)
+    if (blob === null) attempts.absent(source)
+    return blob
   } catch (error) {
     signal.throwIfAborted()
     attempts.failed(source, error, false)
+    return null
   }
-  return null
+}
+
+async function open(
+  source: BlobSource,
+  blob: ReadyBlob,
+  { attempts, offset }: Opening,
+  signal: AbortSignal,
+): Promise<Opened | null> {
+  try {
+    return { source, stream: await openAt(blob, offset, signal) }
+  } catch (error) {
+    signal.throwIfAborted()
+    attempts.failed(source, error, false)
+    return null
+  }
 }
 
 /** Waits for the first bytes. Null: there are none. */
-async function begun({ source, stream }: Opened, { attempts, signal }: Opening): Promise<Opened | null> {
+async function begun({ source, stream }: Opened, { attempts }: Opening, signal: AbortSignal): Promise<Opened | null> {
   const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]()
   try {
     const first = await chunks.next()

@@ -10,6 +10,8 @@ import { parsePinName } from "./pin-name.ts"
 export interface PinsOptions {
   readonly node: IpfsNode
   readonly index: CidIndex
+  /** What all nodes know, asked without what this one remembers; null where it is alone. */
+  readonly shared: CidIndex | null
   readonly pinPrefix: string
   /** What the node may hold; 0 is no limit. */
   readonly budgetBytes: number
@@ -60,10 +62,10 @@ export class Pins {
 
   /** Puts into the index what it has lost; gives how many. Rejects when the node fails. */
   async reindex(signal: AbortSignal): Promise<number> {
-    const { index } = this.#options
+    const { index, shared } = this.#options
     let restored = 0
     for (const { digest, cid, size } of await this.list(signal)) {
-      if ((await index.find(digest)) === cid) continue
+      if ((await (shared ?? index).find(digest)) === cid) continue
       await index.put({ digest, cid, size, mediaType: MEDIA_TYPE })
       restored += 1
     }

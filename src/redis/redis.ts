@@ -45,6 +45,7 @@ export class SharedRedis {
   readonly #client: RedisClient
   readonly #breaker: Breaker
   readonly #options: RedisOptions
+  readonly #begun: Promise<void>
 
   private constructor(client: RedisClient, options: RedisOptions) {
     const { clock, log, metrics, policy, settings } = options
@@ -59,6 +60,11 @@ export class SharedRedis {
     }
     metrics.breakerOpen.set({ dependency: "redis" }, 0)
     this.#breaker = new Breaker({ ...policy, clock, onChange })
+    // The first question may come sooner than the connection is up; it waits that little while
+    this.#begun = Promise.race([
+      new Promise<void>((resolve) => void client.once("ready", () => resolve())),
+      clock.sleep(policy.connectMs),
+    ])
     // ioredis connects and reconnects by itself, and tells about each failure here
     client.on("error", (error: unknown) => log.debug("Redis connection failed", { error }))
   }
@@ -70,6 +76,7 @@ export class SharedRedis {
 
   /** Null: Redis did not answer. Never rejects. */
   async ask<Result>(command: (client: RedisClient) => Promise<Result>): Promise<Result | null> {
+    await this.#begun
     try {
       const answer = await this.#breaker.run(() => answered(command(this.#client)))
       if (answer !== null && "refused" in answer) throw answer.refused

@@ -1,0 +1,94 @@
+import { type RunningFacade, startFacade } from "./facade.ts"
+import { image, layer, sha256, type TestImage } from "./images.ts"
+import { type KuboNode, newSwarmKey, startKubo } from "./kubo.ts"
+import { eventually, needs } from "./programs.ts"
+import { type RedisServer, startRedis } from "./redis-server.ts"
+import { startUpstream, type UpstreamServer } from "./upstream-server.ts"
+
+/** Two nodes with a Kubo each in one private network, one Redis, and an upstream that counts. */
+export interface SharingLab {
+  readonly redis: RedisServer
+  readonly kubos: readonly [KuboNode, KuboNode]
+  readonly upstream: UpstreamServer
+  /** A facade with a fresh store on one of the nodes; `image` is what it serves as `fixed/one`. */
+  facade(node: 0 | 1, image: string, registry?: Readonly<Record<string, unknown>>): Promise<RunningFacade>
+  /** Adds an image to the upstream, different for every number, with a large and a small layer. Gives its reference. */
+  add(number: number): Promise<{ readonly reference: string; readonly image: TestImage }>
+  /** Waits until all layers can be had through the index. */
+  shared(image: TestImage): Promise<void>
+  /** Bytes that the upstream has sent of a blob. */
+  fetches(digest: string): number
+  stop(): Promise<void>
+}
+
+export const sharingNeeds = () => needs("ipfs", "redis-server")
+
+export async function startSharingLab(): Promise<SharingLab> {
+  const swarmKey = newSwarmKey()
+  const [redis, one, two] = await Promise.all([startRedis(), startKubo({ swarmKey }), startKubo({ swarmKey })])
+  await one.connect(two)
+  const upstream = startUpstream()
+  const running: RunningFacade[] = []
+  const kubos = [one, two] as const
+  return {
+    redis,
+    kubos,
+    upstream,
+    facade: async (node, reference, registry = {}) => {
+      const started = await startFacade({
+        mode: "binary",
+        specs: { one: { baseRef: reference } },
+        registry: {
+          redis: { enabled: true, singleHostAddr: redis.addr },
+          ipfs: kubos[node].config,
+          tagTTL: "1s",
+          ...registry,
+        },
+      })
+      running.push(started)
+      return started
+    },
+    add: async (number) => {
+      const sample = await image({
+        layers: [await layer({ small: `small ${number}` }), await layer({ big: text(number, 12_000_000) }, "plain")],
+      })
+      upstream.add(`lab/sample${number}`, "1", sample)
+      return { reference: `${upstream.host}/lab/sample${number}:1`, image: sample }
+    },
+    shared: async ({ layers }) => {
+      await eventually(async () => {
+        const keys = await redis.cli("KEYS", "rf:1:*:b")
+        return layers.every(({ digest }) => keys.includes(digest)) ? true : null
+      }, 30_000)
+    },
+    fetches: (digest) =>
+      upstream.seen.filter(({ method, path }) => method === "GET" && path.endsWith(`/blobs/${digest}`)).length,
+    stop: async () => {
+      await Promise.all(running.map((facade) => facade.stop()))
+      redis.thaw()
+      for (const kubo of kubos) kubo.thaw()
+      await Promise.all(kubos.map((kubo) => kubo.kill()))
+      await redis.stop()
+      upstream.stop()
+    },
+  }
+}
+
+/** Pulls one blob and says how long it took, in milliseconds. Rejects when the bytes are wrong. */
+export async function pullBlob(facade: RunningFacade, digest: string): Promise<number> {
+  const startedAt = performance.now()
+  const response = await facade.get(`/v2/fixed/one/blobs/${digest}`)
+  const bytes = new Uint8Array(await response.arrayBuffer())
+  if (response.status !== 200) throw new Error(`${response.status} ${new TextDecoder().decode(bytes.slice(0, 500))}`)
+  if (sha256(bytes) !== digest) throw new Error(`${bytes.byteLength} wrong bytes`)
+  return performance.now() - startedAt
+}
+
+/** Different for every seed, and of no pattern that blocks of it would share. */
+function text(seed: number, bytes: number): string {
+  let state = seed
+  return Array.from({ length: bytes / 4 }, () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return String.fromCharCode(33 + ((state >>> 8) % 90), 33 + ((state >>> 16) % 90), 33 + ((state >>> 3) % 90), 10)
+  }).join("")
+}
