@@ -6,6 +6,7 @@ import type { Egress } from "../egress/egress.ts"
 import { fetchEgress } from "../egress/fetch-egress.ts"
 import { Guard } from "../egress/guard.ts"
 import { probeTcp } from "../egress/tcp-probe.ts"
+import type { CidIndex } from "../ipfs/cid-index.ts"
 import { IpfsCluster } from "../ipfs/cluster.ts"
 import { IpfsSource } from "../ipfs/ipfs-source.ts"
 import { KnownCids } from "../ipfs/known-cids.ts"
@@ -30,7 +31,10 @@ export interface IpfsParts {
   readonly node: Kubo
   readonly cluster: IpfsCluster | null
   readonly publisher: Publisher
+  readonly index: CidIndex
   ended(transfer: EndedTransfer): void
+  /** Keeps the index complete and the node within its budget until it is closed. Never rejects. */
+  maintain(): Promise<void>
   close(): void
 }
 
@@ -78,13 +82,14 @@ export function buildIpfs(config: IpfsConfig, { store, redis }: Beside, tools: T
     else turns?.over(descriptor.digest)
   }
   const background = new AbortController()
-  void keepHouse(pins, tools, background.signal)
   const close = () => {
     background.abort()
     publisher.close()
     turns?.close()
   }
-  return { caches: [turns === null ? source : turns.before(source)], pins, node, cluster, publisher, ended, close }
+  const maintain = async () => await keepHouse(pins, tools, background.signal)
+  const caches = [turns === null ? source : turns.before(source)]
+  return { caches, pins, node, cluster, index, publisher, ended, maintain, close }
 }
 
 function openNode(config: IpfsConfig, tools: Tools): Kubo {

@@ -24,6 +24,7 @@ export interface Sharing {
 export async function buildSharing(config: RegistryConfig, store: DiskStore, tools: Tools): Promise<Sharing> {
   const redis = config.sharing.redis === null ? null : await buildRedis(config.sharing.redis, store, tools)
   const ipfs = config.sharing.ipfs === null ? null : buildIpfs(config.sharing.ipfs, { store, redis }, tools)
+  void ipfs?.maintain()
   const own = { operator: store.facts("tag"), remote: store.facts("remote-tag") }
   return {
     documents: redis?.documents ?? store,

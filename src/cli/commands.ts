@@ -3,6 +3,7 @@ import { compose } from "./compose.ts"
 import { config } from "./config.ts"
 import { createSpec } from "./create-spec.ts"
 import { type Command, unknownCommand } from "./io.ts"
+import { ipfs } from "./ipfs.ts"
 import { run } from "./run.ts"
 import { store } from "./store.ts"
 
@@ -18,6 +19,9 @@ Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
   config schema                      print its JSON Schema
   store stats|gc|verify <config.json>
                                      look after the disk store
+  ipfs status|reindex <config.json>  tell what the IPFS node has, put it back into the index
+  ipfs pin|unpin <config.json> <digest>
+                                     share a blob of the store, or no longer
   debug create-spec [--base-ref R]   print an ImageSpec to begin with
       [--ide-ref R] [--supervisor-ref R]
       [--layer image=REF|file=PATH|dir=PATH[:DEST]|url=URL@DIGEST]
@@ -42,7 +46,7 @@ const version: Command = async (_args, { out }) => {
   return 0
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, store, debug, version, help }
+const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, store, ipfs, debug, version, help }
 
 /** Throws UsageError for a name that is none. */
 export function findCommand(name: string | undefined): Command {

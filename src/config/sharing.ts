@@ -132,16 +132,38 @@ function isServer(text: string): boolean {
 
 function ipfsProblems(ipfs: IpfsSection | undefined): readonly Problem[] {
   if (ipfs?.enabled !== true) return []
-  const path = ["registry", "ipfs"]
-  const problems: Problem[] = []
-  if (!ipfs.ipfsAddr) problems.push({ path, message: 'expected "ipfsAddr", like /ip4/127.0.0.1/tcp/5001' })
-  if (ipfs.profile && !PROFILE_NAMES.includes(ipfs.profile))
-    problems.push({ path: [...path, "profile"], message: `expected one of ${PROFILE_NAMES.join(", ")}` })
-  for (const [key, url] of [
-    ["gatewayAddr", ipfs.gatewayAddr],
-    ["cluster", ipfs.cluster?.url],
-  ] as const)
-    if (url && !/^https?:$/.test(URL.parse(url.replaceAll("$IPFS_HOST", "localhost"))?.protocol ?? ""))
-      problems.push({ path: [...path, key], message: "expected an http or https URL" })
-  return problems
+  const { cluster, gatewayAddr, ipfsAddr, profile } = ipfs
+  const checks: readonly (readonly [isWrong: boolean, path: readonly string[], message: string])[] = [
+    [!ipfsAddr, [], 'expected "ipfsAddr", like /ip4/127.0.0.1/tcp/5001'],
+    [
+      !isApi(ipfsAddr),
+      ["ipfsAddr"],
+      `${JSON.stringify(ipfsAddr)} is no address of an IPFS node, like /ip4/127.0.0.1/tcp/5001`,
+    ],
+    [
+      Boolean(profile) && !PROFILE_NAMES.includes(profile ?? ""),
+      ["profile"],
+      `expected one of ${PROFILE_NAMES.join(", ")}`,
+    ],
+    [!isURL(gatewayAddr), ["gatewayAddr"], "expected an http or https URL"],
+    [!isURL(cluster?.url), ["cluster", "url"], "expected an http or https URL"],
+    [!isDuration(cluster?.expireIn), ["cluster", "expireIn"], 'expected a duration, like "720h"'],
+  ]
+  const wrong = checks.filter(([isWrong]) => isWrong)
+  return wrong.map(([, path, message]) => ({ path: ["registry", "ipfs", ...path], message }))
+}
+
+/** Nothing given is nothing wrong. */
+const isURL = (text: string | undefined): boolean =>
+  !text || /^https?:$/.test(URL.parse(text.replaceAll("$IPFS_HOST", "localhost"))?.protocol ?? "")
+
+const isApi = (text: string | undefined): boolean =>
+  !text || /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/https?)?\/?$/.test(text) || isURL(text)
+
+function isDuration(text: string | undefined): boolean {
+  try {
+    return !text || parseDuration(text) >= 0
+  } catch {
+    return false
+  }
 }

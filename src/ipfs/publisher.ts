@@ -98,15 +98,18 @@ export class Publisher {
     const { breaker, log } = this.#options
     const { digest } = file.descriptor
     try {
-      const result = await breaker.run(() => this.#add(file))
-      this.#count(result ?? "skipped")
+      this.#count((await breaker.run(() => this.publish(file))) ?? "skipped")
     } catch (error) {
       this.#count("error")
       log.warn("cannot add blob to IPFS", { digest, error })
     }
   }
 
-  async #add(file: FileBlob): Promise<"added" | "public" | "mismatch" | "unpinned"> {
+  /**
+   * Adds it now. `public`: the node looks public, `mismatch`: it cuts content in another way, `unpinned`: it did not keep
+   * what it said it had taken; nothing is shared then. Rejects when the node fails.
+   */
+  async publish(file: FileBlob): Promise<"added" | "public" | "mismatch" | "unpinned"> {
     const { index, log, node, pinPrefix, policy, profile, published } = this.#options
     const { digest, mediaType, size } = file.descriptor
     if (!(await this.#mayPublish())) return "public"

@@ -172,6 +172,14 @@ export class DiskStore implements BlobStore, DocumentStore {
     )
   }
 
+  /** The right file of a blob whose size is not known. Null: there is none. Rejects when it cannot be read. */
+  async file(digest: Digest): Promise<FileBlob | null> {
+    const path = this.#paths.blob(digest)
+    if (!(await this.#check.check(digest))) return null
+    const { size } = await lstat(path)
+    return { kind: "file", descriptor: { mediaType: "application/octet-stream", digest, size }, path }
+  }
+
   /** Looks at every file now; gives what was wrong or could not be read. Rejects when the directory cannot be read. */
   async verifyAll(): Promise<{ readonly checked: number; readonly wrong: readonly Digest[] }> {
     await this.#index.refresh()

@@ -24,6 +24,8 @@ describe("registry-facade", () => {
         "config check",
         "config schema",
         "store stats|gc|verify",
+        "ipfs status|reindex",
+        "ipfs pin|unpin",
         "debug create-spec",
         "version, help",
       ])
@@ -33,9 +35,9 @@ describe("registry-facade", () => {
   )
 
   test.each([
-    [[], "missing command: run or compose or config or store or debug or version or help; see"],
+    [[], "missing command: run or compose or config or store or ipfs or debug or version or help; see"],
     [["compse"], 'unknown command "compse", did you mean "compose"?'],
-    [["xyzzy"], 'unknown command "xyzzy", known are run, compose, config, store, debug, version, help'],
+    [["xyzzy"], 'unknown command "xyzzy", known are run, compose, config, store, ipfs, debug, version, help'],
     [["toString"], 'unknown command "toString", known are'],
     [["config"], 'missing command: config check or config schema; see "registry-facade help"'],
     [["config", "chekc"], 'unknown command "config chekc", did you mean "config check"?'],

@@ -235,6 +235,21 @@ describe("what is wrong with a configuration", () => {
   })
 
   test.each([
+    [{ redis: { enabled: true } }, 'redis: expected one of "singleHostAddr", "sentinel" and "cluster"'],
+    [{ redis: { enabled: true, singleHostAddr: "a:1:2" } }, 'redis: "a:1:2" is no host:port'],
+    [{ redis: { enabled: true, sentinel: { master: "m" } } }, 'redis.sentinel: expected "addrs"'],
+    [{ ipfs: { enabled: true } }, 'ipfs: expected "ipfsAddr", like /ip4/127.0.0.1/tcp/5001'],
+    [{ ipfs: { enabled: true, ipfsAddr: "x", profile: "y" } }, "ipfs.profile: expected one of unixfs-v1-2025"],
+    [{ ipfs: { enabled: true, ipfsAddr: "nonsense" } }, 'ipfs.ipfsAddr: "nonsense" is no address of an IPFS node'],
+    [
+      { ipfs: { enabled: true, ipfsAddr: "http://a:1", cluster: { url: "http://a", expireIn: "soon" } } },
+      "ipfs.cluster.expireIn: expected a duration",
+    ],
+  ])("%j is refused", async (registry, message) => {
+    expect(await problems({ registry })).toContain(`config.json:1: registry.${message}`)
+  })
+
+  test.each([
     [{ blobserve: {} }, "blobserve"],
     [{ registry: {}, dockerAuth: "auth.json" }, "dockerAuth"],
     [{ registry: {}, tracing: { otlpEndpoint: "http://x:4318" } }, "tracing.otlpEndpoint"],
@@ -242,8 +257,6 @@ describe("what is wrong with a configuration", () => {
     [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],
     [{ registry: { requireAuth: true, auth: { htpasswd: "x" } } }, "registry.requireAuth"],
     [{ registry: { tls: { crt: "a", key: "b" } } }, "registry.tls"],
-    [{ registry: { redis: { enabled: true } } }, "registry.redis.enabled"],
-    [{ registry: { ipfs: { enabled: true } } }, "registry.ipfs.enabled"],
   ])("%j is not available yet", async (value, path) => {
     expect(await problems(value)).toBe(`config.json:1: ${path}: is not available yet, remove it or turn it off`)
   })
