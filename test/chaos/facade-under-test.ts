@@ -59,6 +59,16 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   shutdown: { cutMs: 2000 },
 }
 
+/**
+ * Where transfers are counted, none may be given up by ourselves: not because its readers left, and not because this
+ * machine was busy.
+ */
+const PATIENT: Omit<Tuning, "random" | "disk"> = {
+  ...IMPATIENT,
+  downloads: { ...IMPATIENT.downloads, lingerMs: 60_000 },
+  egress: { ...IMPATIENT.egress, firstByteMs: 1000, progressMs: 1000 },
+}
+
 /** Starts the facade in this process, on a disk that fails now and then. */
 export async function startUnderTest({ universe, upstream, diskFaults }: UnderTestOptions): Promise<FacadeUnderTest> {
   const dir = mkdtempSync(join(FAST_DIR, "registry-facade-chaos-"))
@@ -92,7 +102,7 @@ export async function startUnderTest({ universe, upstream, diskFaults }: UnderTe
   const disk = failingDisk(universe.seed, diskFaults)
   const app = await startApp(await loadConfig(join(dir, "config.json")), {
     log,
-    tuning: { ...IMPATIENT, random, disk },
+    tuning: { ...(diskFaults === 0 ? PATIENT : IMPATIENT), random, disk },
   })
   return {
     url: `http://127.0.0.1:${app.registryPort}`,
