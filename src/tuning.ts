@@ -69,6 +69,10 @@ export interface Tuning {
   readonly ipfs: IpfsTuning
   /** How long the end may take once running transfers are cut off. */
   readonly shutdown: { readonly cutMs: number }
+  readonly tls: {
+    /** From a new certificate until idle connections of the old one are closed. */
+    readonly handoverMs: number
+  }
 }
 
 const MIB = 1024 * 1024
@@ -132,4 +136,5 @@ export const PRODUCTION: Tuning = {
     housekeepingLimitMs: 5 * 60_000,
   },
   shutdown: { cutMs: 2000 },
+  tls: { handoverMs: 5000 },
 }

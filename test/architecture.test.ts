@@ -55,12 +55,14 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "multiformats/cid": ["ipfs"],
   "multiformats/hashes/digest": ["ipfs"],
   "bun:ffi": ["lib"],
+  "node:crypto": ["http/tls/credentials"],
   "node:dns/promises": ["app"],
   "node:inspector/promises": ["http/debug"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app", "main"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
   "node:os": ["app"],
   "node:path": ["*"],
+  "node:tls": ["http/tls/credentials"],
   "node:util": ["cli"],
 }
 

@@ -23,6 +23,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   curl: "curl",
   nginx: "nginx-light",
   wrk: "wrk",
+  openssl: "openssl",
+  htpasswd: "apache2-utils",
 }
 
 /** Go programs that Debian does not have, by name; about half a minute to build, once. */

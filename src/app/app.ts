@@ -6,7 +6,7 @@ import type { LogLevel } from "../telemetry/log-level.ts"
 import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { VERSION } from "../version.ts"
 import { keepUp } from "./disk.ts"
-import { listenOperation, listenRegistry } from "./listeners.ts"
+import { listenOperation, listenRegistry, listenWithoutTls } from "./listeners.ts"
 import { buildRegistry } from "./registry.ts"
 
 export interface AppOptions {
@@ -34,8 +34,9 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
   const parts = await buildRegistry(registry, log, tuning)
   const { images, metrics, readiness, store } = parts
-  const { prefix } = registry
-  const handle = httpApp({ facade: () => images, prefix, isPrivate: false, version: VERSION, log, metrics })
+  const { prefix, tls } = registry
+  const isPrivate = tls !== null && tls.clientCA !== null
+  const handle = httpApp({ facade: () => images, prefix, isPrivate, version: VERSION, log, metrics })
   const background = new AbortController()
   const serving: Listener[] = []
   const operation: Listener[] = []
@@ -49,7 +50,8 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
   }
   try {
     const ports = { tools: { log, metrics, tuning }, mayShare }
-    serving.push(listenRegistry(registry, handle, ports))
+    serving.push(await listenRegistry(registry, handle, ports))
+    serving.push(...listenWithoutTls(config, handle, ports))
     for (const listener of listenOperation(config, { readiness, level }, ports)) operation.push(listener)
   } catch (error) {
     await stop(true)

@@ -2,10 +2,11 @@ import type { Config, RegistryConfig } from "../config/load.ts"
 import { debugApp } from "../http/debug.ts"
 import { metricsApp } from "../http/metrics.ts"
 import { probesApp } from "../http/probes.ts"
-import { type Listener, listen } from "../http/server.ts"
+import { joinAddress, type Listener, listen } from "../http/server.ts"
 import type { LogLevel } from "../telemetry/log-level.ts"
 import type { Readiness } from "../telemetry/readiness.ts"
 import { fileBudget } from "./file-budget.ts"
+import { openTlsPort } from "./tls-port.ts"
 import type { Tools } from "./tools.ts"
 
 /** What every port is opened with. */
@@ -17,12 +18,37 @@ export interface Ports {
 
 type Handle = (request: Request) => Promise<Response>
 
-export function listenRegistry({ host, port }: RegistryConfig, handle: Handle, { tools, mayShare }: Ports): Listener {
-  const { log, metrics, tuning } = tools
-  const { requests } = fileBudget(tuning)
-  const listener = listen({ hostname: host, port, handle, log, metrics, maxConcurrent: requests, mayShare })
-  log.info("HTTP registry server listening", { addr: `${host}:${listener.port}` })
+/** Rejects when the port cannot be opened, or there is no certificate for it. */
+export async function listenRegistry(
+  { host: hostname, port, tls }: RegistryConfig,
+  handle: Handle,
+  ports: Ports,
+): Promise<Listener> {
+  const options = { ...registryOptions(handle, ports), hostname, port }
+  const listener = tls === null ? listen(options) : await openTlsPort(tls, options, ports.tools)
+  const message = `${tls === null ? "HTTP" : "HTTPS"} registry server listening`
+  ports.tools.log.info(message, { addr: joinAddress(hostname, listener.port) })
   return listener
+}
+
+/** The registry without TLS where the environment asks for it, as the original had it: a failure is only logged. */
+export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, ports: Ports): readonly Listener[] {
+  if (noTlsDebugAddr === null) return []
+  const { log } = ports.tools
+  const fields = { env: "REGFAC_NO_TLS_DEBUG", addr: noTlsDebugAddr }
+  try {
+    const listener = listen({ ...registryOptions(handle, ports), ...splitAddress(noTlsDebugAddr, "0.0.0.0") })
+    log.warn("serving without TLS, too", fields)
+    return [listener]
+  } catch (error) {
+    log.error("cannot serve without TLS, too", { ...fields, error })
+    return []
+  }
+}
+
+function registryOptions(handle: Handle, { mayShare, tools }: Ports) {
+  const { log, metrics, tuning } = tools
+  return { handle, log, metrics, maxConcurrent: fileBudget(tuning).requests, mayShare }
 }
 
 export interface Operation {
@@ -51,13 +77,15 @@ function listenAt(address: string, anyHost: string, handle: Handle, { tools, may
   const { hostname, port } = splitAddress(address, anyHost)
   const options = { log: tools.log, metrics: null, maxConcurrent: OPERATION_REQUESTS, mayShare }
   const listener = listen({ hostname, port, handle, ...options })
-  tools.log.info(message, { addr: `${hostname}:${listener.port}` })
+  tools.log.info(message, { addr: joinAddress(hostname, listener.port) })
   return listener
 }
 
-/** `anyHost` is meant where an address has only a port. */
+/** `anyHost` is meant where an address has only a port. Throws when it is no address. */
 function splitAddress(address: string, anyHost: string): { readonly hostname: string; readonly port: number } {
-  const colon = address.lastIndexOf(":")
-  const hostname = address.slice(0, colon).replace(/^\[|\]$/g, "")
-  return { hostname: hostname === "" ? anyHost : hostname, port: Number(address.slice(colon + 1)) }
+  const [, host = "", port = ""] = /^(.*):(\d{1,5})$/.exec(address) ?? []
+  if (port === "" || Number(port) > 65_535)
+    throw new Error(`Cannot listen on ${JSON.stringify(address)}: expected "host:port" or ":port"`)
+  const hostname = host.replace(/^\[|\]$/g, "")
+  return { hostname: hostname === "" ? anyHost : hostname, port: Number(port) }
 }

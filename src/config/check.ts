@@ -22,8 +22,12 @@ function checkAuth({ requireAuth, auth }: Registry): readonly Problem[] {
 }
 
 function checkTls({ tls }: Registry): readonly Problem[] {
-  if (tls === undefined || (tls.crt !== undefined && tls.key !== undefined)) return []
-  return [{ path: ["registry", "tls"], message: 'needs both "crt" and "key"' }]
+  if (tls === undefined) return []
+  const missing = (["crt", "key"] as const).filter((name) => (tls[name] ?? "") === "")
+  if (missing.length > 0) return [{ path: ["registry", "tls"], message: 'needs both "crt" and "key"' }]
+  // An empty name would be no check of clients at all
+  if (tls.clientCA !== "") return []
+  return [{ path: ["registry", "tls", "clientCA"], message: "expected a file, or no such key" }]
 }
 
 function checkStaticLayers({ staticLayer = [] }: Registry): readonly Problem[] {
@@ -58,7 +62,6 @@ export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (
   [["tracing", "otlpEndpoint"], ({ tracing }) => (tracing?.otlpEndpoint ?? "") !== ""],
   [["registry", "remoteSpecProvider"], ({ registry }) => [registry?.remoteSpecProvider ?? []].flat().length > 0],
   [["registry", "requireAuth"], ({ registry }) => registry?.requireAuth === true],
-  [["registry", "tls"], ({ registry }) => registry?.tls !== undefined],
 ]
 
 export const unavailableSections = (config: ConfigFile): readonly Problem[] =>

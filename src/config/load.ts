@@ -24,6 +24,8 @@ export interface Config {
   readonly shutdownDelayMs: number
   readonly shutdownGraceMs: number
   readonly registry: RegistryConfig | null
+  /** Where the registry is served without TLS, too, to look for faults; null: nowhere. */
+  readonly noTlsDebugAddr: string | null
 }
 
 export interface RegistryConfig {
@@ -43,6 +45,15 @@ export interface RegistryConfig {
   readonly allowedUpstreams: readonly string[] | null
   readonly defaultPlatform: Platform
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>
+  /** Null: plain HTTP. */
+  readonly tls: TlsConfig | null
+}
+
+export interface TlsConfig {
+  readonly crt: string
+  readonly key: string
+  /** Null: clients need no certificate. */
+  readonly clientCA: string | null
 }
 
 export interface StaticLayerConfig {
@@ -94,6 +105,7 @@ function parsed(file: string, content: string): JsonText {
 function toConfig(file: string, config: ConfigFile, env: Environment): Config {
   return {
     file,
+    noTlsDebugAddr: env["REGFAC_NO_TLS_DEBUG"] || null,
     pprofAddr: config.pprofAddr || null,
     prometheusAddr: config.prometheusAddr || null,
     readinessProbeAddr: config.readinessProbeAddr || null,
@@ -130,7 +142,16 @@ function toRegistry(dir: string, section: RegistrySection, env: Environment): Re
         toUpstream(dir, upstream),
       ]),
     ),
+    tls: toTls(path, section.tls),
   }
+}
+
+type ToPath = (text: string | undefined) => string | null
+
+/** Crt and key are there, or checking the file has refused it. */
+function toTls(path: ToPath, tls: RegistrySection["tls"]): TlsConfig | null {
+  const [crt, key] = [path(tls?.crt), path(tls?.key)]
+  return crt === null || key === null ? null : { crt, key, clientCA: path(tls?.clientCA) }
 }
 
 /** A tag or a digest at the end of a layout's path is not touched by resolving it. */

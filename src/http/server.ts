@@ -4,6 +4,7 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { recordAccess } from "./access.ts"
 import { errorResponse, internalError } from "./error.ts"
 import { refuseTaken } from "./port-check.ts"
+import type { TlsCredentials } from "./tls/credentials.ts"
 
 export interface ListenOptions {
   readonly hostname: string
@@ -17,6 +18,8 @@ export interface ListenOptions {
   readonly maxConcurrent: number
   /** True: another process of the same user may have the port already, and answers its part of the connections. */
   readonly mayShare: boolean
+  /** Absent: plain HTTP. */
+  readonly credentials?: TlsCredentials
 }
 
 export interface Listener {
@@ -39,14 +42,19 @@ export function listen(options: ListenOptions): Listener {
     const server = serve(options, state)
     return { port: server.port ?? port, retire, stop: (isForced) => server.stop(isForced) }
   } catch (cause) {
-    throw new Error(`Cannot listen on ${hostname}:${port}${isTaken(cause) ? ", it is taken" : ""}`, { cause })
+    const address = joinAddress(hostname, port)
+    throw new Error(`Cannot listen on ${address}${isTaken(cause) ? ", it is taken" : ""}`, { cause })
   }
 }
+
+/** With brackets around an IPv6 address. */
+export const joinAddress = (hostname: string, port: number): string =>
+  `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`
 
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
 function serve(
-  { hostname, port, handle, log, maxConcurrent, metrics }: ListenOptions,
+  { credentials, hostname, port, handle, log, maxConcurrent, metrics }: ListenOptions,
   state: { readonly isRetired: boolean },
 ) {
   return Bun.serve({
@@ -54,6 +62,7 @@ function serve(
     port,
     development: false,
     reusePort: true,
+    ...(credentials === undefined ? {} : { tls: tlsOptions(credentials) }),
     idleTimeout: 0,
     // A body that nobody reads is passed over as it comes; a limit would put Bun's bare 413 in place of our answer
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
@@ -72,6 +81,10 @@ function serve(
     },
   })
 }
+
+/** Bun speaks TLS 1.2 and 1.3, and nothing older. */
+const tlsOptions = ({ cert, key, clientCA }: TlsCredentials): Bun.TLSOptions =>
+  clientCA === null ? { cert, key } : { cert, key, ca: clientCA, requestCert: true, rejectUnauthorized: true }
 
 /** Told before anything is opened, so that there are always files left to answer with. */
 function overloaded({ method }: Request): Response {

@@ -1,7 +1,6 @@
-import { dlopen, FFIType } from "bun:ffi"
+import { FFIType } from "bun:ffi"
+import { openLibc } from "./libc.ts"
 
-/** glibc and both musl flavours name their C library differently. */
-const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 const LOCK_EXCLUSIVE = 2
 const LOCK_NON_BLOCKING = 4
 
@@ -13,13 +12,6 @@ export type TryLock = (descriptor: number) => boolean
 
 /** Null: this system has no such call. */
 export function loadTryLock(): TryLock | null {
-  for (const library of LIBRARIES) {
-    try {
-      const { symbols } = dlopen(library, { flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } })
-      return (descriptor) => symbols.flock(descriptor, LOCK_EXCLUSIVE | LOCK_NON_BLOCKING) === 0
-    } catch {
-      // not this C library
-    }
-  }
-  return null
+  const libc = openLibc({ flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } })
+  return libc === null ? null : (descriptor) => libc.flock(descriptor, LOCK_EXCLUSIVE | LOCK_NON_BLOCKING) === 0
 }

@@ -40,6 +40,11 @@ export function createMetrics() {
       "host",
     ]),
     configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),
+    tlsExpiry: gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "When the certificate that clients are shown expires, in seconds since 1970",
+      ["listener"], // without a label it would be there, as 0, where no TLS is
+    ),
     storeBytes: gauge("store_bytes", "Bytes of the blobs in the disk store", []),
     storeEvictions: counter("store_evictions_total", "Blobs removed from the disk store to make room", []),
     storeBypass: counter("store_bypass_total", "Content that was served without being kept, by the reason", ["reason"]),
