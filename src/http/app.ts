@@ -20,7 +20,14 @@ export function httpApp(options: HttpAppOptions): (request: Request) => Promise<
     )
     .use(registryApp(options))
     .use(swaggerApp(options))
-  return async (request) => withCommonHeaders(answerMethod(request.method) ?? (await app.fetch(request)))
+  return async (request) => withCommonHeaders(answerMethod(request.method) ?? (await app.fetch(withPlainScheme(request))))
+}
+
+/** Elysia looks for the path behind "http://", and finds the slashes of "https://" first. */
+function withPlainScheme(request: Request): Request {
+  if (!request.url.startsWith("https://")) return request
+  const { headers, method, signal, url } = request
+  return new Request(url.replace("https", "http"), { method, headers, signal })
 }
 
 /** Before anything is looked at: nothing here can be written, whatever the path. Null: a method that reads. */

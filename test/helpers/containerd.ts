@@ -8,6 +8,8 @@ export interface Containerd {
   readonly env: Readonly<Record<string, string>>
   /** Pulls and unpacks, which checks digests, sizes and diff_ids. */
   pull(reference: string, platform?: string): Promise<Outcome>
+  /** The same with flags of ctr's own, like those for TLS, users and a directory of hosts.toml files. */
+  pullWith(flags: readonly string[], reference: string): Promise<Outcome>
   /** The directory where the files of an image that was pulled are to be seen until the end. */
   mount(reference: string, platform?: string): Promise<string>
   /** The images that are there, as ctr lists them. */
@@ -42,6 +44,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     pull: async (reference, platform) => {
       return await run([...ctr, "images", "pull", "--plain-http", ...on, ...only(platform), reference])
     },
+    pullWith: async (flags, reference) => await run([...ctr, "images", "pull", ...flags, ...on, reference]),
     mount: async (reference, platform) => {
       const target = join(dir, `mount-${mounts.length}`)
       mkdirSync(target)

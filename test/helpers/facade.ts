@@ -21,6 +21,8 @@ export interface FacadeOptions {
   /** Where the configuration stands; made if needed. */
   readonly dir?: string
   readonly env?: Readonly<Record<string, string>>
+  /** What the test's own requests need where the facade speaks TLS. */
+  readonly clientTls?: { readonly ca: string; readonly cert?: string; readonly key?: string }
   /** Of the binary, after the configuration. */
   readonly args?: readonly string[]
   /** Of the binary, before the command. */
@@ -53,8 +55,10 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
   const file = join(dir, "config.json")
   writeFileSync(file, JSON.stringify({ shutdown: { delay: "0", grace: "5s" }, ...options.config, registry }))
   const logs: Record<string, unknown>[] = []
-  const running = options.mode === "binary" ? await startBinary(file, logs, options) : await startSource(file, logs)
-  const url = `http://127.0.0.1:${running.port}`
+  const start = options.mode === "binary" ? startBinary : startSource
+  const running = await start(file, logs, options)
+  const url = `${running.scheme}://127.0.0.1:${running.port}`
+  const tls = options.clientTls === undefined ? {} : { tls: options.clientTls }
   return {
     dir,
     host: `127.0.0.1:${running.port}`,
@@ -63,32 +67,38 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
     exited: running.exited,
     logs,
     writeSpecs: (specs) => writeFileSync(specsFile, JSON.stringify(specs)),
-    get: async (path, init) => await fetch(`${url}${path}`, { redirect: "manual", decompress: false, ...init }),
+    get: async (path, init) => await fetch(`${url}${path}`, { redirect: "manual", decompress: false, ...tls, ...init }),
     stop: running.stop,
   }
 }
 
 interface Running {
+  readonly scheme: "http" | "https"
   readonly port: number
   readonly pid: number | null
   readonly exited: Promise<number>
   stop(): Promise<void>
 }
 
-async function startSource(file: string, logs: Record<string, unknown>[]): Promise<Running> {
+async function startSource(
+  file: string,
+  logs: Record<string, unknown>[],
+  { env = {} }: FacadeOptions,
+): Promise<Running> {
   const log = createLogger({
     format: "json",
     version: "test",
     level: () => "debug",
     write: (line) => void logs.push(JSON.parse(line)),
   })
-  const app = await startApp(await loadConfig(file), { log })
+  const app = await startApp(await loadConfig(file, env), { log })
   const { promise: exited, resolve } = Promise.withResolvers<number>()
   const stop = async () => {
     await app.stop(true)
     resolve(0)
   }
-  return { port: app.registryPort ?? 0, pid: null, exited, stop }
+  const scheme = logs.map(schemeOf).find((found) => found !== null) ?? "http"
+  return { scheme, port: app.registryPort ?? 0, pid: null, exited, stop }
 }
 
 async function startBinary(
@@ -101,18 +111,25 @@ async function startBinary(
     stdout: "ignore",
     env: { ...process.env, ...env },
   })
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const { promise, resolve, reject } = Promise.withResolvers<Pick<Running, "port" | "scheme">>()
   void readLines(child.stderr, (line) => {
     const entry = parsed(line)
     logs.push(entry)
     const port = /:(\d+)$/.exec(String(entry["addr"]))?.[1]
-    if (entry["message"] === "HTTP registry server listening" && port !== undefined) resolve(Number(port))
+    const scheme = schemeOf(entry)
+    if (scheme !== null && port !== undefined) resolve({ scheme, port: Number(port) })
   }).then(() => reject(new Error(`The facade has ended: ${JSON.stringify(logs)}`)))
   const stop = async () => {
     child.kill("SIGKILL")
     await child.exited
   }
-  return { port: await promise, pid: child.pid, exited: child.exited, stop }
+  return { ...(await promise), pid: child.pid, exited: child.exited, stop }
+}
+
+/** Null: this line does not tell that the registry's port is open. */
+function schemeOf(entry: Readonly<Record<string, unknown>>): Running["scheme"] | null {
+  const name = /^(HTTPS?) registry server listening$/.exec(String(entry["message"]))?.[1]
+  return name === undefined ? null : name === "HTTPS" ? "https" : "http"
 }
 
 function parsed(line: string): Record<string, unknown> {

@@ -31,7 +31,15 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
   afterEach(async () => await listener.stop(true))
 
   function open(handle: () => Response, handoverMs: number, port = 0): RotatingListener {
-    const options = { hostname: "127.0.0.1", port, handle, log: silentLogger, metrics: null, maxConcurrent: 1000, mayShare: false }
+    const options = {
+      hostname: "127.0.0.1",
+      port,
+      handle,
+      log: silentLogger,
+      metrics: null,
+      maxConcurrent: 1000,
+      mayShare: false,
+    }
     listener = listenTls({ ...options, credentials: first(), clock: systemClock, handoverMs })
     return listener
   }
