@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Mode } from "../helpers/facade.ts"
 import {
   DOCKER_LIST,
@@ -11,6 +11,8 @@ import {
   platform,
 } from "../helpers/images.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
+
+setDefaultTimeout(20_000)
 
 const MIB = 1024 * 1024
 const HEX = "0123456789abcdef".repeat(4)

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Mode } from "../helpers/facade.ts"
 import { image, opaqueLayer } from "../helpers/images.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
 import { rawRequest } from "../helpers/raw-http.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(20_000)
 
 /** Nobody else takes it between here and the facade's start, or its start fails loudly. */
 function freePort(): number {

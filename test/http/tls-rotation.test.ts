@@ -10,6 +10,9 @@ import { needs } from "../helpers/programs.ts"
 import { askTls, openTls } from "../helpers/tls-client.ts"
 import { until } from "../helpers/until.ts"
 
+/** Enough for a handshake and a request on a machine that does much else. */
+const HANDOVER_MS = 750
+
 const required = needs("openssl")
 describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
   const credentials: TlsCredentials[] = []
@@ -58,11 +61,11 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
   })
 
   test("resets no connection while certificates are replaced under load", async () => {
-    open(() => new Response("here"), 50)
+    open(() => new Response("here"), HANDOVER_MS)
     const client = Bun.spawn([process.execPath, join(import.meta.dir, "../helpers/tls-load.ts"), `${listener.port}`], {
       stdio: ["pipe", "pipe", "inherit"],
     })
-    for (let rotation = 0; rotation < 40; rotation += 1) {
+    for (let rotation = 0; rotation < 8; rotation += 1) {
       const [next, name] = rotation % 2 === 0 ? [second(), "second"] : [first(), "first"]
       listener.rotate(next)
       await until(async () => (await shown()) === name)
