@@ -1,3 +1,4 @@
+import type { AuthLimits } from "./auth/htpasswd-authenticator.ts"
 import type { DownloadPolicy } from "./blob/downloads.ts"
 import type { OpenSpool } from "./blob/spool.ts"
 import { NO_PROXIES, type ProxySettings } from "./egress/proxy.ts"
@@ -69,6 +70,7 @@ export interface Tuning {
   readonly ipfs: IpfsTuning
   /** How long the end may take once running transfers are cut off. */
   readonly shutdown: { readonly cutMs: number }
+  readonly auth: AuthLimits
   readonly tls: {
     /** From a new certificate until idle connections of the old one are closed. */
     readonly handoverMs: number
@@ -136,5 +138,14 @@ export const PRODUCTION: Tuning = {
     housekeepingLimitMs: 5 * 60_000,
   },
   shutdown: { cutMs: 2000 },
+  auth: {
+    // Half of the cores: the other half of the threads that files are read with stays free of passwords
+    checks: { concurrency: Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)), waiting: 64 },
+    failuresPerUser: 10,
+    failuresPerClient: 30,
+    windowMs: 60_000,
+    clients: 10_000,
+    logins: 1000,
+  },
   tls: { handoverMs: 5000 },
 }

@@ -7,6 +7,7 @@ import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { VERSION } from "../version.ts"
 import { keepUp } from "./disk.ts"
 import { listenOperation, listenRegistry, listenWithoutTls } from "./listeners.ts"
+import { openLogin } from "./login.ts"
 import { buildRegistry } from "./registry.ts"
 
 export interface AppOptions {
@@ -34,9 +35,12 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
   const parts = await buildRegistry(registry, log, tuning)
   const { images, metrics, readiness, store } = parts
-  const { prefix, tls } = registry
-  const isPrivate = tls !== null && tls.clientCA !== null
-  const handle = httpApp({ facade: () => images, prefix, isPrivate, version: VERSION, log, metrics })
+  const { prefix } = registry
+  const login = await openLogin(registry, { log, metrics, tuning }).catch(async (error) => {
+    await parts.close()
+    throw error
+  })
+  const handle = httpApp({ facade: () => images, prefix, ...login, version: VERSION, log, metrics })
   const background = new AbortController()
   const serving: Listener[] = []
   const operation: Listener[] = []
@@ -44,6 +48,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
   const stop = async (isForced: boolean) => {
     background.abort()
     await Promise.all(serving.map((listener) => listener.stop(isForced)))
+    login.close()
     closing ??= parts.close() // stopping by force ends a gentle stop that waits, too
     await closing
     await Promise.all(operation.map((listener) => listener.stop(true)))

@@ -2,7 +2,7 @@ import type { Config, RegistryConfig } from "../config/load.ts"
 import { debugApp } from "../http/debug.ts"
 import { metricsApp } from "../http/metrics.ts"
 import { probesApp } from "../http/probes.ts"
-import { joinAddress, type Listener, listen } from "../http/server.ts"
+import { type Handle, joinAddress, type Listener, listen } from "../http/server.ts"
 import type { LogLevel } from "../telemetry/log-level.ts"
 import type { Readiness } from "../telemetry/readiness.ts"
 import { fileBudget } from "./file-budget.ts"
@@ -15,8 +15,6 @@ export interface Ports {
   /** Another process of the same user may have the ports already. */
   readonly mayShare: boolean
 }
-
-type Handle = (request: Request) => Promise<Response>
 
 /** Rejects when the port cannot be opened, or there is no certificate for it. */
 export async function listenRegistry(
@@ -35,13 +33,14 @@ export async function listenRegistry(
 export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, ports: Ports): readonly Listener[] {
   if (noTlsDebugAddr === null) return []
   const { log } = ports.tools
-  const fields = { env: "REGFAC_NO_TLS_DEBUG", addr: noTlsDebugAddr }
+  const env = "REGFAC_NO_TLS_DEBUG"
   try {
-    const listener = listen({ ...registryOptions(handle, ports), ...splitAddress(noTlsDebugAddr, "0.0.0.0") })
-    log.warn("serving without TLS, too", fields)
+    const address = splitAddress(noTlsDebugAddr, "0.0.0.0")
+    const listener = listen({ ...registryOptions(handle, ports), ...address })
+    log.warn("serving without TLS, too", { env, addr: joinAddress(address.hostname, listener.port) })
     return [listener]
   } catch (error) {
-    log.error("cannot serve without TLS, too", { ...fields, error })
+    log.error("cannot serve without TLS, too", { env, addr: noTlsDebugAddr, error })
     return []
   }
 }

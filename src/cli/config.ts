@@ -1,3 +1,4 @@
+import { checkFiles } from "../app/check-files.ts"
 import { loadConfig } from "../config/load.ts"
 import { configSchema } from "../config/schema.ts"
 import { parseSpecs } from "../spec/fixed.ts"
@@ -13,7 +14,9 @@ export const config: Command = async ([verb, ...args], io) => {
 
 const check: Command = async (args, { out }) => {
   const { positionals } = readArguments(args, {}, ["config.json"])
-  const { file, registry } = await loadConfig(positionals[0] ?? "")
+  const config = await loadConfig(positionals[0] ?? "")
+  const { file, registry } = config
+  await checkFiles(config)
   const specs = registry?.fixedSpecs ?? null
   const count = specs === null ? null : parseSpecs(specs, await Bun.file(specs).text()).size
   out(`${file} is valid${count === null ? "" : `, and so are the ${count} specs in ${specs}`}\n`)

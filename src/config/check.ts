@@ -17,8 +17,14 @@ export function checkMeaning(config: ConfigFile): readonly Problem[] {
 type Registry = NonNullable<ConfigFile["registry"]>
 
 function checkAuth({ requireAuth, auth }: Registry): readonly Problem[] {
-  if (requireAuth !== true || auth?.htpasswd !== undefined) return []
-  return [{ path: ["registry", "requireAuth"], message: 'needs "auth": { "htpasswd": "file" } to tell who may pull' }]
+  const path = ["registry", "requireAuth"]
+  const hasUsers = (auth?.htpasswd ?? "") !== ""
+  if (requireAuth === true && !hasUsers)
+    return [{ path, message: 'needs "auth": { "htpasswd": "file" } to tell who may pull' }]
+  // Who has written down users does not want to be open by having forgotten a line
+  if (requireAuth === undefined && hasUsers)
+    return [{ path, message: 'is missing beside "auth": true asks for a login, false lets everybody pull' }]
+  return []
 }
 
 function checkTls({ tls }: Registry): readonly Problem[] {
@@ -61,7 +67,6 @@ export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (
   [["dockerAuth"], ({ dockerAuth = "" }) => dockerAuth !== ""],
   [["tracing", "otlpEndpoint"], ({ tracing }) => (tracing?.otlpEndpoint ?? "") !== ""],
   [["registry", "remoteSpecProvider"], ({ registry }) => [registry?.remoteSpecProvider ?? []].flat().length > 0],
-  [["registry", "requireAuth"], ({ registry }) => registry?.requireAuth === true],
 ]
 
 export const unavailableSections = (config: ConfigFile): readonly Problem[] =>

@@ -47,6 +47,12 @@ export interface RegistryConfig {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>
   /** Null: plain HTTP. */
   readonly tls: TlsConfig | null
+  /** Null: everybody may pull. */
+  readonly auth: AuthConfig | null
+}
+
+export interface AuthConfig {
+  readonly htpasswd: string
 }
 
 export interface TlsConfig {
@@ -143,10 +149,17 @@ function toRegistry(dir: string, section: RegistrySection, env: Environment): Re
       ]),
     ),
     tls: toTls(path, section.tls),
+    auth: toAuth(path, section),
   }
 }
 
 type ToPath = (text: string | undefined) => string | null
+
+/** Who requires a login and names no users has been refused when the file was checked. */
+function toAuth(path: ToPath, { auth, requireAuth }: RegistrySection): AuthConfig | null {
+  const htpasswd = path(auth?.htpasswd)
+  return requireAuth !== true || htpasswd === null ? null : { htpasswd }
+}
 
 /** Crt and key are there, or checking the file has refused it. */
 function toTls(path: ToPath, tls: RegistrySection["tls"]): TlsConfig | null {

@@ -12,13 +12,16 @@ export interface Exchange {
   readonly response: Response
   /** From `performance.now()`. */
   readonly startedAt: number
+  /** Null: nobody asked. */
+  readonly user: string | null
 }
 
 /**
  * One line and one count per request. An answer whose length is known is recorded when it is handed over, a stream
  * when it has ended or was broken off.
  */
-export function recordAccess({ log, metrics }: AccessOptions, { request, response, startedAt }: Exchange): Response {
+export function recordAccess({ log, metrics }: AccessOptions, exchange: Exchange): Response {
+  const { request, response, startedAt, user } = exchange
   const { body, headers, status } = response
   const path = pathOf(request.url)
   const route = routeOf(path)
@@ -26,7 +29,8 @@ export function recordAccess({ log, metrics }: AccessOptions, { request, respons
   metrics.httpSeconds.observe({ route }, (performance.now() - startedAt) / 1000)
   const record = (bytes: number, end: Fields = {}) => {
     const ms = Math.round((performance.now() - startedAt) * 10) / 10
-    log.info("request", { method: request.method, path, status, bytes, ms, ...end })
+    const who = user === null ? {} : { user }
+    log.info("request", { method: request.method, path, status, bytes, ms, ...who, ...end })
   }
   const length = headers.get("content-length")
   if (body === null || length !== null) {

@@ -1,26 +1,47 @@
 import { Elysia } from "elysia"
+import type { Authenticator } from "../auth/auth.ts"
 import { RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
 import { withCommonHeaders } from "./common-headers.ts"
 import { errorResponse } from "./error.ts"
 import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
-import { failureResponse } from "./server.ts"
+import { type Caller, failureResponse } from "./server.ts"
 import { swaggerApp } from "./swagger/app.ts"
 
 export interface HttpAppOptions extends RegistryAppOptions {
   readonly version: string
   readonly log: Logger
+  /** Null: everybody may pull. */
+  readonly authenticator: Authenticator | null
 }
 
 /** Everything on the registry's port. */
-export function httpApp(options: HttpAppOptions): (request: Request) => Promise<Response> {
+export function httpApp(options: HttpAppOptions): (request: Request, caller: Caller) => Promise<Response> {
   const app = new Elysia({ name: "http", normalize: false, handler: { standardHostname: false } })
     .onError(({ code, error, request }) =>
       failureResponse(options.log, request, code === "NOT_FOUND" ? nothingHere() : causeOf(error)),
     )
     .use(registryApp(options))
     .use(swaggerApp(options))
-  return async (request) => withCommonHeaders(answerMethod(request.method) ?? (await app.fetch(withPlainScheme(request))))
+  return async (request, caller) => {
+    const refusal = await refuseStranger(options, request, caller)
+    return withCommonHeaders(refusal ?? answerMethod(request.method) ?? (await app.fetch(withPlainScheme(request))))
+  }
+}
+
+/** Before anything is looked at, so that strangers learn nothing, not even which paths there are. Null: may go on. */
+async function refuseStranger(
+  { authenticator, log }: HttpAppOptions,
+  request: Request,
+  caller: Caller,
+): Promise<Response | null> {
+  if (authenticator === null) return null
+  try {
+    caller.user = await authenticator.authenticate(request.headers.get("authorization"), caller.address())
+    return null
+  } catch (error) {
+    return failureResponse(log, request, error)
+  }
 }
 
 /** Elysia looks for the path behind "http://", and finds the slashes of "https://" first. */

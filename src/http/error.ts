@@ -1,6 +1,9 @@
 import { RegistryError } from "../oci/error.ts"
 import { warningHeader } from "./warning.ts"
 
+/** RFC 7617. The name is for people: clients show it where they ask for a password. */
+const CHALLENGE = 'Basic realm="registry-facade"'
+
 /** distribution-spec: "Error Codes". HEAD gets the headers alone. */
 export function errorResponse(
   error: RegistryError,
@@ -13,6 +16,7 @@ export function errorResponse(
     "content-type": "application/json",
     "content-length": String(Buffer.byteLength(body)),
     "cache-control": "no-store",
+    ...(status === 401 ? { "www-authenticate": CHALLENGE } : {}),
     ...(status === 405 ? { allow: "GET, HEAD" } : {}),
     // Clients print the body of a 4xx, but of a 5xx only the status
     ...(status >= 500 ? { warning: warningHeader(message) } : {}),

@@ -6,11 +6,21 @@ import { errorResponse, internalError } from "./error.ts"
 import { refuseTaken } from "./port-check.ts"
 import type { TlsCredentials } from "./tls/credentials.ts"
 
+/** Who sends a request. */
+export interface Caller {
+  /** IP address; null: the connection is gone already. */
+  address(): string | null
+  /** Noted by who finds it out, for the log of requests. */
+  user: string | null
+}
+
+export type Handle = (request: Request, caller: Caller) => Response | Promise<Response>
+
 export interface ListenOptions {
   readonly hostname: string
   /** 0 takes a free one. */
   readonly port: number
-  readonly handle: (request: Request) => Response | Promise<Response>
+  readonly handle: Handle
   readonly log: Logger
   /** Null: requests are not recorded, which is for ports that machines ask every few seconds. */
   readonly metrics: Metrics | null
@@ -66,14 +76,15 @@ function serve(
     idleTimeout: 0,
     // A body that nobody reads is passed over as it comes; a limit would put Bun's bare 413 in place of our answer
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: async (incoming, { pendingRequests }) => {
+    fetch: async (incoming, server) => {
       const startedAt = performance.now()
+      const caller: Caller = { address: () => server.requestIP(incoming)?.address ?? null, user: null }
       const request = withHost(incoming)
-      const answer = pendingRequests > maxConcurrent ? overloaded : handle
-      const response = request === null ? invalidHost(incoming) : await answer(request)
+      const answer = server.pendingRequests > maxConcurrent ? overloaded : handle
+      const response = request === null ? invalidHost(incoming) : await answer(request, caller)
       if (state.isRetired) response.headers.set("connection", "close")
       if (metrics === null) return response
-      return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt })
+      return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt, user: caller.user })
     },
     error: (error) => {
       log.error("cannot answer", { error })

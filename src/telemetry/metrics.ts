@@ -40,6 +40,9 @@ export function createMetrics() {
       "host",
     ]),
     configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),
+    authRequests: counter("auth_requests_total", "Requests with a user and a password, by what came of it", [
+      "outcome",
+    ]),
     tlsExpiry: gauge(
       "tls_certificate_expiry_timestamp_seconds",
       "When the certificate that clients are shown expires, in seconds since 1970",

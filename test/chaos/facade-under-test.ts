@@ -57,6 +57,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   maintenanceMs: 50,
   shutdown: { cutMs: 2000 },
+  auth: PRODUCTION.auth,
   tls: { handoverMs: 50 },
 }
 

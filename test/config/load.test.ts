@@ -187,6 +187,10 @@ describe("what is wrong with a configuration", () => {
       'registry.upstreams["x.io"].mirrors[0]: expected an http or https URL, got "y"',
     ],
     ['{ "registry": { "requireAuth": true } }', 'registry.requireAuth: needs "auth"'],
+    ['{ "registry": { "requireAuth": true, "auth": {} } }', 'registry.requireAuth: needs "auth"'],
+    ['{ "registry": { "requireAuth": true, "auth": { "htpasswd": "" } } }', 'registry.requireAuth: needs "auth"'],
+    ['{ "registry": { "auth": { "htpasswd": "users" } } }', 'registry.requireAuth: is missing beside "auth"'],
+    ['{ "registry": { "requireAuht": true, "auth": { "htpasswd": "users" } } }', 'did you mean "requireAuth"?'],
     ['{ "registry": { "requireAuth": "yes" } }', 'registry.requireAuth: expected true or false, got "yes"'],
     ['{ "registry": { "tls": { "crt": "x" } } }', 'registry.tls: needs both "crt" and "key"'],
     ['{ "registry": { "tls": { "crt": "x", "key": "" } } }', 'registry.tls: needs both "crt" and "key"'],
@@ -257,7 +261,6 @@ describe("what is wrong with a configuration", () => {
     [{ registry: {}, tracing: { otlpEndpoint: "http://x:4318" } }, "tracing.otlpEndpoint"],
     [{ registry: { remoteSpecProvider: { addr: "x:1" } } }, "registry.remoteSpecProvider"],
     [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],
-    [{ registry: { requireAuth: true, auth: { htpasswd: "x" } } }, "registry.requireAuth"],
   ])("%j is not available yet", async (value, path) => {
     expect(await problems(value)).toBe(`config.json:1: ${path}: is not available yet, remove it or turn it off`)
   })
