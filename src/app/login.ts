@@ -35,8 +35,7 @@ export async function openLogin({ auth, host, tls }: RegistryConfig, tools: Tool
       log.error("cannot use changed file of users, the old one stays in use", { path, error })
     },
   })
-  if (tls === null && !LOOPBACK.test(host))
-    log.warn("passwords come unencrypted: a login is asked for, and there is no TLS", { host })
+  if (tls === null && !LOOPBACK.test(host)) log.warn("passwords come unencrypted, there is no TLS", { host })
   const users = async () => await file.current()
   const options = { users, verify: verifyBcrypt, limits: tuning.auth, clock: tuning.clock, log, metrics }
   return { authenticator: new HtpasswdAuthenticator(options), isPrivate: true, close: () => file.close() }

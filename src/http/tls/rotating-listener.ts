@@ -27,7 +27,7 @@ export function listenTls(options: RotatingOptions): RotatingListener {
 /**
  * Bun cannot change the certificate of a listening socket, so each gets a socket of its own: the new one joins the old
  * one on the port, all new connections are steered to it, and the old one is closed when the connections that it had
- * in its queue are long accepted. Closing it at once would reset those (docs/decisions/0001-tls-rotation.md).
+ * in its queue are long accepted. Closing it at once would reset those (docs/decisions/0011-tls-rotation.md).
  */
 class RotatingServer implements RotatingListener {
   readonly port: number
