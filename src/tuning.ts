@@ -140,7 +140,7 @@ export const PRODUCTION: Tuning = {
   shutdown: { cutMs: 2000 },
   auth: {
     // Half of the cores: the other half of the threads that files are read with stays free of passwords
-    checks: { concurrency: Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)), waiting: 64 },
+    checks: { concurrency: Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)), waiting: 32 },
     failuresPerUser: 10,
     failuresPerClient: 30,
     windowMs: 60_000,

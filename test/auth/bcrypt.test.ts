@@ -60,7 +60,7 @@ describe("limitedVerify()", () => {
       { concurrency: 1, waiting: 1 },
     )
 
-    expect(verify(bytes("x"), "")).rejects.toThrow("broken")
+    await expect(verify(bytes("x"), "")).rejects.toThrow("broken")
     expect(await verify(bytes("x"), "")).toBe(true)
   })
 })

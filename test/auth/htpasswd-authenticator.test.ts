@@ -89,7 +89,7 @@ describe("HtpasswdAuthenticator", () => {
   test("asks for a password where none is sent, and counts no failure", async () => {
     const { authenticator, login } = create()
     for (const header of [null, "", "Bearer abc", "Basic ???", ...Array<null>(20).fill(null)])
-      expect(authenticator.authenticate(header, ADDRESS)).rejects.toMatchObject({ code: "UNAUTHORIZED" })
+      await expect(authenticator.authenticate(header, ADDRESS)).rejects.toMatchObject({ code: "UNAUTHORIZED" })
 
     expect(await login("ann", "ann's")).toBe("ann")
   })

@@ -71,7 +71,7 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
         200,
         expect.stringMatching(/^sha256:/),
       ])
-      expect(untrusting).rejects.toThrow()
+      await expect(untrusting).rejects.toThrow()
       expect(facade.logs.map(({ message }) => message)).toContain("HTTPS registry server listening")
     })
 
@@ -137,9 +137,9 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
   test("does not start with files that make no pair", async () => {
     const other = await authority.issue("other")
 
-    expect(start({ pair: { crt: pair.crt, key: other.key } })).rejects.toThrow(/tls\.key: it is not the key of/)
-    expect(start({ tls: { crt: "missing.crt" } })).rejects.toThrow(/Cannot read .*missing\.crt/)
-    expect(start({ tls: { clientCA: "tls.key" } })).rejects.toThrow(/tls\.key: it holds no PEM certificate/)
+    await expect(start({ pair: { crt: pair.crt, key: other.key } })).rejects.toThrow(/tls\.key: it is not the key of/)
+    await expect(start({ tls: { crt: "missing.crt" } })).rejects.toThrow(/Cannot read .*missing\.crt/)
+    await expect(start({ tls: { clientCA: "tls.key" } })).rejects.toThrow(/tls\.key: it holds no PEM certificate/)
   })
 
   test.each([
