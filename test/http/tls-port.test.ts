@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { appendFileSync, copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import type { TLSSocket } from "node:tls"
 import { type Authority, createAuthority, type Pair } from "../helpers/certificates.ts"
 import { type Mode, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { needs, output, run } from "../helpers/programs.ts"
@@ -25,6 +26,14 @@ function install(dir: string, { crt, key }: Pair): void {
     copyFileSync(source, join(dir, `${name}.new`))
     renameSync(join(dir, `${name}.new`), join(dir, name))
   }
+}
+
+/** A connection on which a request begins and never ends. */
+async function half(facade: RunningFacade, head: string): Promise<TLSSocket> {
+  const socket = await openTls(portOf(facade))
+  socket.resume()
+  if (head !== "") socket.write(head)
+  return socket
 }
 
 const TLS = { crt: "tls.crt", key: "tls.key" }
@@ -134,6 +143,15 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
     expect((await askTls(portOf(facade), MANIFEST)).server).toBe("late")
   })
 
+  test("shows the certificates that signed its own, too", async () => {
+    const chain = join(tempDir(), "chain.crt")
+    writeFileSync(chain, read(pair.crt) + authority.pem)
+    const facade = await start({ pair: { crt: chain, key: pair.key } })
+    const { stdout } = await run(["openssl", "s_client", "-connect", facade.host, "-showcerts"])
+
+    expect(stdout.match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
+  })
+
   test("does not start with files that make no pair", async () => {
     const other = await authority.issue("other")
 
@@ -164,16 +182,18 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
     expect((await facade.get("/v2/")).status).toBe(200)
   })
 
-  test("closes the connections of those who begin no handshake, or end none, and serves others meanwhile", async () => {
+  test("closes the connections of those who end no handshake, or send no request, and serves others meanwhile", async () => {
     const facade = await start()
     const beginnings = [new Uint8Array(), Uint8Array.of(0x16, 3, 1, 2, 0, 1, 0)]
     const hung = Array.from({ length: 200 }, (_, index) =>
       rawConversation(facade.host, [beginnings[index % 2] ?? new Uint8Array()], 1),
     )
+    const late = await Promise.all(["", "GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Never: "].map((head) => half(facade, head)))
     const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await facade.get("/v2/")).status))
 
     expect(new Set(statuses)).toEqual(new Set([200]))
     expect(new Set(await Promise.all(hung))).toEqual(new Set([""]))
+    await until(() => late.every((socket) => socket.closed), 20_000)
   })
 
   test("is reached over IPv6", async () => {
