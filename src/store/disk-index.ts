@@ -11,9 +11,9 @@ export interface IndexEntry {
   usedAt: number
   /** When that was last written to the file itself. */
   touchedAt: number
-  /** The state of the file when its content was last checked; null when it was not since this process began. */
+  /** The state of the file when its content was last checked; null when that is not known. */
   checked: string | null
-  /** Milliseconds since the epoch; 0 when it was not since this process began. */
+  /** Milliseconds since the epoch; 0 when it was never, as far as is known. */
   checkedAt: number
 }
 

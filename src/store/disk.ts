@@ -9,6 +9,7 @@ import { type Digest, digestAlgorithm, digestOf } from "../oci/digest.ts"
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
+import { CheckedStates, readBootId } from "./checked-states.ts"
 import { diskTrouble, isMissing, statOrNull } from "./disk-error.ts"
 import { DiskFacts } from "./disk-facts.ts"
 import { DiskImageLog } from "./disk-images.ts"
@@ -64,6 +65,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   readonly #check: FileCheck
   readonly #quota: Quota
   readonly #log: DiskImageLog
+  readonly #states: CheckedStates
   #workplace: Promise<Workplace> | null = null
   readonly #putting = new Set<Promise<void>>()
   readonly #told = new Map<BypassReason, number>()
@@ -78,6 +80,8 @@ export class DiskStore implements BlobStore, DocumentStore {
     this.#quota = new Quota({ dir: root, limits, index: this.#index, evict: (bytes) => this.#evict(bytes) })
     this.#log = new DiskImageLog(this.#paths, log)
     this.images = this.#log
+    const facts = this.facts("checked")
+    this.#states = new CheckedStates({ paths: this.#paths, index: this.#index, facts, bootId: readBootId() })
     this.origin = this.#paths.root
   }
 
@@ -156,8 +160,10 @@ export class DiskStore implements BlobStore, DocumentStore {
       if (swept > 0)
         this.#options.log.info("removed unfinished files of processes that have ended", { processes: swept })
       await this.#log.sweep()
+      await this.#states.load()
       await this.#index.refresh()
       await this.#quota.enforce()
+      await this.#states.save()
       this.#measure()
     } catch (error) {
       this.#note(diskTrouble(error))
@@ -208,6 +214,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   /** Waits for what is being written. */
   async close(): Promise<void> {
     await Promise.all(this.#putting)
+    await this.#states.save()
     const workplace = await this.#workplace?.catch(() => null)
     await workplace?.leave()
   }

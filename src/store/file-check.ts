@@ -29,7 +29,7 @@ const PATIENCE_MS = 3000
 const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW
 
 /**
- * Trust in files. A file is hashed when it is first read in the life of a process, and again when it looks changed;
+ * Trust in files. A file is hashed when it is first read, and again when it looks changed or the machine was restarted;
  * wrong ones are put aside. While a large file is being hashed its bytes are sent already, but never the last one.
  */
 export class FileCheck {
