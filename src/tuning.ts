@@ -65,6 +65,8 @@ export interface Tuning {
   }
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
+  /** How long a client may take nothing of its answer, once half of the requests that can be served are in progress. */
+  readonly serving: { readonly stallSeconds: number }
   readonly maintenanceMs: number
   readonly redis: RedisPolicy
   readonly ipfs: IpfsTuning
@@ -117,6 +119,7 @@ export const PRODUCTION: Tuning = {
     maxOpenMs: 5000,
   },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
+  serving: { stallSeconds: 255 },
   maintenanceMs: 10 * 60 * 1000,
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {

@@ -47,7 +47,9 @@ export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, por
 
 function registryOptions(handle: Handle, { mayShare, tools }: Ports) {
   const { log, metrics, tuning } = tools
-  return { handle, log, metrics, maxConcurrent: fileBudget(tuning).requests, mayShare }
+  const { requests } = fileBudget(tuning)
+  const stall = { patientRequests: Math.floor(requests / 2), seconds: tuning.serving.stallSeconds }
+  return { handle, log, metrics, maxConcurrent: requests, stall, mayShare }
 }
 
 export interface Operation {
@@ -74,7 +76,8 @@ export function* listenOperation(config: Config, { readiness, level }: Operation
 
 function listenAt(address: string, anyHost: string, handle: Handle, { tools, mayShare }: Ports, message: string) {
   const { hostname, port } = splitAddress(address, anyHost)
-  const options = { log: tools.log, metrics: null, maxConcurrent: OPERATION_REQUESTS, mayShare }
+  const stall = { patientRequests: 0, seconds: tools.tuning.serving.stallSeconds }
+  const options = { log: tools.log, metrics: null, maxConcurrent: OPERATION_REQUESTS, stall, mayShare }
   const listener = listen({ hostname, port, handle, ...options })
   tools.log.info(message, { addr: joinAddress(hostname, listener.port) })
   return listener

@@ -26,10 +26,21 @@ export interface ListenOptions {
   readonly metrics: Metrics | null
   /** Requests in progress, above which new ones are told to come back. */
   readonly maxConcurrent: number
+  readonly stall: StallPolicy
   /** True: another process of the same user may have the port already, and answers its part of the connections. */
   readonly mayShare: boolean
   /** Absent: plain HTTP. */
   readonly credentials?: TlsCredentials
+}
+
+/**
+ * Patience with clients that take nothing of their answer has no end, as long as few requests are in progress. Above
+ * `patientRequests`, new ones are cut off when nothing of their answer could be sent for so long, at most 255 s. So
+ * clients that stall can never hold all that there is.
+ */
+export interface StallPolicy {
+  readonly patientRequests: number
+  readonly seconds: number
 }
 
 export interface Listener {
@@ -64,7 +75,7 @@ export const joinAddress = (hostname: string, port: number): string =>
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
 function serve(
-  { credentials, hostname, port, handle, log, maxConcurrent, metrics }: ListenOptions,
+  { credentials, hostname, port, handle, log, maxConcurrent, metrics, stall }: ListenOptions,
   state: { readonly isRetired: boolean },
 ) {
   return Bun.serve({
@@ -79,6 +90,7 @@ function serve(
     fetch: async (incoming, server) => {
       const startedAt = performance.now()
       const caller: Caller = { address: () => server.requestIP(incoming)?.address ?? null, user: null }
+      if (server.pendingRequests > stall.patientRequests) server.timeout(incoming, stall.seconds)
       const request = withHost(incoming)
       const answer = server.pendingRequests > maxConcurrent ? overloaded : handle
       const response = request === null ? invalidHost(incoming) : await answer(request, caller)

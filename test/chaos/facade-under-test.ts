@@ -55,6 +55,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     queueMs: 5000,
   },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
+  serving: { stallSeconds: 255 },
   maintenanceMs: 50,
   shutdown: { cutMs: 2000 },
   auth: PRODUCTION.auth,

@@ -41,6 +41,7 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
       log: silentLogger,
       metrics: null,
       maxConcurrent: 1000,
+      stall: { patientRequests: 1000, seconds: 255 },
       mayShare: false,
     }
     listener = listenTls({ ...options, credentials: first(), clock: systemClock, handoverMs })
@@ -135,7 +136,8 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
     const other = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("other") })
     const { port } = open(() => new Response("here"), 50)
     const again = () => {
-      const options = { hostname: "127.0.0.1", log: silentLogger, metrics: null, maxConcurrent: 10, mayShare: false }
+      const stall = { patientRequests: 10, seconds: 255 }
+      const options = { hostname: "127.0.0.1", log: silentLogger, metrics: null, maxConcurrent: 10, stall, mayShare: false }
       const handle = () => new Response("second")
       listenTls({ ...options, port, handle, credentials: first(), clock: systemClock, handoverMs: 50 })
     }
