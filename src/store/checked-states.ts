@@ -39,16 +39,19 @@ const MAX_AGE_MS = 7 * 24 * 60 * 60 * 1000
  */
 export class CheckedStates {
   readonly #options: CheckedStatesOptions
-  #isLoaded = false
+  #loading: Promise<void> | null = null
 
   constructor(options: CheckedStatesOptions) {
     this.#options = options
   }
 
-  /** Tells the index what the process before this one knew. The first time only. */
+  /** Tells the index what the process before this one knew, once; resolves when that is done. Never rejects. */
   async load(): Promise<void> {
-    if (this.#isLoaded) return
-    this.#isLoaded = true
+    this.#loading ??= this.#load()
+    await this.#loading
+  }
+
+  async #load(): Promise<void> {
     const { bootId, facts, index, paths } = this.#options
     const text = bootId === null ? null : await facts.get(KEY)
     const notes: Notes | null = text === null ? null : JSON.parse(text) // it has a checksum
@@ -64,7 +67,8 @@ export class CheckedStates {
   /** Writes down what this process knows, unless it never asked what was known before. Never rejects. */
   async save(): Promise<void> {
     const { bootId, facts, index } = this.#options
-    if (!this.#isLoaded || bootId === null) return
+    if (this.#loading === null || bootId === null) return
+    await this.#loading
     const latest = [...index.entries()]
       .filter(({ checked }) => checked !== null)
       .toSorted((one, other) => other.usedAt - one.usedAt)

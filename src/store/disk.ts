@@ -92,6 +92,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
+    await this.#states.load() // right after the start, nothing is known yet
     return await this.#check.find(descriptor, signal)
   }
 

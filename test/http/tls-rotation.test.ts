@@ -137,7 +137,14 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
     const { port } = open(() => new Response("here"), 50)
     const again = () => {
       const stall = { patientRequests: 10, seconds: 255 }
-      const options = { hostname: "127.0.0.1", log: silentLogger, metrics: null, maxConcurrent: 10, stall, mayShare: false }
+      const options = {
+        hostname: "127.0.0.1",
+        log: silentLogger,
+        metrics: null,
+        maxConcurrent: 10,
+        stall,
+        mayShare: false,
+      }
       const handle = () => new Response("second")
       listenTls({ ...options, port, handle, credentials: first(), clock: systemClock, handoverMs: 50 })
     }

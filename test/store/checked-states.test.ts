@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { chmodSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs"
+import { chmodSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { systemClock } from "../../src/lib/clock.ts"
 import type { JsonBlob } from "../../src/oci/descriptor.ts"
@@ -17,7 +17,7 @@ const limits = { maxSizeBytes: 0, minFreeBytes: 0 }
 const open = (root: string) =>
   new DiskStore({ root, limits, clock: systemClock, log: silentLogger, metrics: createMetrics() })
 
-const { bytes } = opaqueLayer(5000)
+const { bytes } = opaqueLayer(6 * 1024 * 1024)
 const document: JsonBlob = {
   descriptor: { mediaType: "a/b", digest: digestOf(bytes, "sha256"), size: bytes.byteLength },
   bytes,
@@ -54,6 +54,19 @@ test("a file that was checked need not be read again by the next process, and by
   const root = await left()
 
   expect([await trusted(root), await trusted(root), await trusted(root)]).toEqual([true, true, true])
+})
+
+/** Bytes that this process has read from anywhere (proc(5)). */
+const bytesRead = (): number => Number(/^rchar: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1])
+
+test("the first request after a start is answered without reading the file", async () => {
+  const store = open(await left())
+  const before = bytesRead()
+  const found = await store.find(document.descriptor, new AbortController().signal)
+
+  expect(found?.kind).toBe("file")
+  expect(bytesRead() - before).toBeLessThan(document.descriptor.size / 2)
+  await store.close()
 })
 
 test("a file that was changed in between is not trusted, even if its time of change says otherwise", async () => {
