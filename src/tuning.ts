@@ -1,6 +1,7 @@
 import type { AuthLimits } from "./auth/htpasswd-authenticator.ts"
 import type { DownloadPolicy } from "./blob/downloads.ts"
 import type { OpenSpool } from "./blob/spool.ts"
+import { systemLookup } from "./egress/lookup.ts"
 import { NO_PROXIES, type ProxySettings } from "./egress/proxy.ts"
 import type { IpfsPolicy } from "./ipfs/ipfs-source.ts"
 import type { PublishPolicy } from "./ipfs/publisher.ts"
@@ -31,6 +32,8 @@ export interface Tuning {
   /** Stands between the program and its disk. */
   readonly disk: (open: OpenSpool) => OpenSpool
   readonly proxies: ProxySettings
+  /** All addresses of a host. Rejects when it has none. */
+  readonly lookup: (hostname: string) => Promise<readonly string[]>
   readonly downloads: Omit<DownloadPolicy, "random">
   readonly documents: {
     readonly attempts: number
@@ -40,6 +43,9 @@ export interface Tuning {
     readonly patienceMs: number
     /** No attempt begins later than this after the first. */
     readonly budgetMs: number
+    /** How long an upstream may take for a tag that is known; how soon one that fails is asked for it again. */
+    readonly staleAfterMs: number
+    readonly staleAgainMs: number
   }
   /** How long a client waits for an image to be composed before it is told to come back; clients give up at 30 s. */
   readonly composing: { readonly patienceMs: number }
@@ -62,6 +68,13 @@ export interface Tuning {
     readonly failures: number
     readonly openMs: number
     readonly maxOpenMs: number
+  }
+  readonly credentials: {
+    /** How long a credential helper may take, and how long its answer is used again. */
+    readonly helperMs: number
+    readonly knownMs: number
+    /** How long a credential that was refused is not tried again. */
+    readonly refusedMs: number
   }
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
@@ -86,6 +99,7 @@ export const PRODUCTION: Tuning = {
   random: Math.random,
   disk: (open) => open,
   proxies: NO_PROXIES,
+  lookup: systemLookup,
   downloads: {
     perSource: 6,
     baseMs: 50,
@@ -102,7 +116,15 @@ export const PRODUCTION: Tuning = {
     failureMs: 1000,
     distrustMs: 600_000,
   },
-  documents: { attempts: 4, baseMs: 50, capMs: 5000, patienceMs: 10_000, budgetMs: 15_000 },
+  documents: {
+    attempts: 4,
+    baseMs: 50,
+    capMs: 5000,
+    patienceMs: 10_000,
+    budgetMs: 15_000,
+    staleAfterMs: 3000,
+    staleAgainMs: 5000,
+  },
   composing: { patienceMs: 25_000 },
   egress: {
     connectMs: 5000,
@@ -118,6 +140,7 @@ export const PRODUCTION: Tuning = {
     openMs: 1000,
     maxOpenMs: 5000,
   },
+  credentials: { helperMs: 10_000, knownMs: 60_000, refusedMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   serving: { stallSeconds: 255 },
   maintenanceMs: 10 * 60 * 1000,

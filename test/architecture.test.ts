@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ["lib", "oci", "telemetry", "blob"],
   ipfs: ["lib", "oci", "telemetry", "blob/blob", "egress"],
   redis: ["lib", "oci", "telemetry", "store/store", "ipfs/cid", "ipfs/cid-index", "ipfs/leases"],
+  credentials: ["lib", "oci", "telemetry", "upstream/keychain"],
   upstream: ["lib", "oci", "telemetry", "blob", "egress"],
   layer: ["lib", "oci", "telemetry", "blob", "egress", "upstream/upstream", "upstream/variants"],
   spec: ["lib", "oci", "telemetry", "layer/layer"],
@@ -35,7 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "app", "tuning", "version"],
   app: ["*"],
   main: ["*"],
-  tuning: ["lib", "auth/htpasswd-authenticator", "blob", "ipfs", "redis/redis", "egress/proxy"],
+  tuning: ["lib", "auth/htpasswd-authenticator", "blob", "ipfs", "redis/redis", "egress/proxy", "egress/lookup"],
   version: [],
 }
 
@@ -48,7 +49,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "jsonc-parser": ["oci", "lib"],
   "@sinclair/typebox": ["config", "spec", "lib"],
   "@bufbuild/protobuf": ["spec/encoded", "ipfs/unixfs"],
-  "lru-cache": ["auth", "ipfs", "blob", "egress", "upstream", "layer", "facade"],
+  "lru-cache": ["auth", "credentials", "ipfs", "blob", "egress", "upstream", "layer", "facade"],
   "ipaddr.js": ["auth", "egress"],
   tldts: ["upstream"],
   ioredis: ["redis/redis"],
@@ -57,7 +58,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "multiformats/hashes/digest": ["ipfs"],
   "bun:ffi": ["lib"],
   "node:crypto": ["http/tls/credentials"],
-  "node:dns/promises": ["app"],
+  "node:dns/promises": ["egress/lookup"],
   "node:inspector/promises": ["http/debug"],
   "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app", "main"],
   "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
@@ -66,6 +67,44 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "node:tls": ["http/tls/credentials"],
   "node:util": ["cli"],
 }
+
+interface Edge {
+  readonly pattern: RegExp
+  /** All of those that use it; a file is added here with a reason. */
+  readonly files: readonly string[]
+}
+
+/** Whole modules, or those of their names that connect, listen, or start something. */
+const NODE_CONNECTIONS =
+  /\bimport\s+(?:\*|\w+\s+from|\{[^}]*\b(?:connect|create(?:Connection|Server|SecureServer|Socket)|request|get|Agent|Server|Socket|TLSSocket|Worker|exec\w*|fork|spawn\w*)\b[^}]*\})[^;\n]*["']node:(?:http|https|http2|net|tls|dgram|child_process|cluster|worker_threads)["']/
+
+/**
+ * Everything that could reach another machine, or another program, without passing the one way out (egress/) and its
+ * guard. Packages that have connections of their own are in the table above.
+ */
+const EDGES: Readonly<Record<string, Edge>> = {
+  // Every request to registries, token servers and URLs
+  "fetch()": { pattern: /(?<![.\w#])fetch\(/, files: ["egress/fetch-egress.ts"] },
+  // Finds out which of the addresses that the guard has allowed answers
+  "Bun.connect()": { pattern: /\bBun\.connect\b/, files: ["egress/tcp-probe.ts"] },
+  // Credential helpers, which the operator names
+  "Bun.spawn()": { pattern: /\bBun\.(?:spawn|spawnSync|\$)/, files: ["credentials/credential-helper.ts"] },
+  // Our own port, and whether somebody else has it
+  "Bun.serve() and Bun.listen()": {
+    pattern: /\bBun\.(?:serve|listen)\b/,
+    files: ["http/port-check.ts", "http/server.ts"],
+  },
+  // What they have besides that, such as isIP and createSecureContext, may be used
+  "node's clients and servers": { pattern: NODE_CONNECTIONS, files: [] },
+  "names, but for the guard": { pattern: /["']node:dns(?:\/promises)?["']|\bBun\.dns\b/, files: ["egress/lookup.ts"] },
+  "clients that come with the platform": {
+    pattern:
+      /\bnew (?:WebSocket|EventSource|XMLHttpRequest)\b|\bBun\.(?:udpSocket|S3Client|s3|redis|RedisClient|sql|SQL)\b|from "bun"/,
+    files: [],
+  },
+}
+
+const withoutComments = (text: string): string => text.replace(/^\s*(?:\/\/|\/?\*).*$/gm, "")
 
 const SRC = join(import.meta.dir, "../src")
 
@@ -138,11 +177,9 @@ describe("architecture", () => {
     expect({ long, drawers }).toEqual({ long: [], drawers: [] })
   })
 
-  test("one place goes out: fetch is called in egress alone", () => {
-    const callers = files.filter((file) =>
-      /(?<![.\w#])fetch\(/.test(readFileSync(join(SRC, file), "utf8").replace(/^\s*(?:\/\/|\*).*$/gm, "")),
-    )
-    expect(callers).toEqual(["egress/fetch-egress.ts"])
+  test.each(Object.entries(EDGES))("%s stays at its edge", (name, { pattern, files: allowed }) => {
+    const users = files.filter((file) => pattern.test(withoutComments(readFileSync(join(SRC, file), "utf8"))))
+    expect([name, users]).toEqual([name, [...allowed]])
   })
 
   test("no promise is left behind as a marker", () => {

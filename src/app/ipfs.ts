@@ -20,7 +20,6 @@ import { Turns } from "../ipfs/turns.ts"
 import { PROFILES } from "../ipfs/unixfs.ts"
 import { Breaker } from "../lib/breaker.ts"
 import type { DiskStore } from "../store/disk.ts"
-import { addressesOf } from "./outside.ts"
 import type { RedisParts } from "./redis.ts"
 import type { Tools } from "./tools.ts"
 
@@ -107,10 +106,10 @@ function gatewayBeside(api: URL): URL {
 
 /** An operator has named the node, so nothing about its address is forbidden; it is near, so nobody waits for it long. */
 function ways({ tuning }: Tools): { readonly egress: Egress; readonly uploads: Egress } {
-  const { clock, egress, ipfs, proxies } = tuning
-  const dialer = new Dialer({ clock, connectMs: ipfs.egress.connectMs, lookup: addressesOf, probe: probeTcp })
+  const { clock, egress, ipfs, lookup, proxies } = tuning
+  const dialer = new Dialer({ clock, connectMs: ipfs.egress.connectMs, lookup, probe: probeTcp })
   const guard = new Guard({ dialer, isNamed: () => true })
-  const hostSettings = () => ({ insecureSkipVerify: false, ca: null })
+  const hostSettings = async () => ({ insecureSkipVerify: false, ca: null })
   const common = { ...egress, ...ipfs.egress, clock, dialer, guard, proxies, hostSettings }
   return {
     egress: fetchEgress(common),

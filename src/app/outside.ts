@@ -1,5 +1,3 @@
-import { lookup } from "node:dns/promises"
-import { readFileSync } from "node:fs"
 import type { RegistryConfig } from "../config/load.ts"
 import { Dialer } from "../egress/dialer.ts"
 import type { Egress } from "../egress/egress.ts"
@@ -9,7 +7,8 @@ import { limitedEgress } from "../egress/limited-egress.ts"
 import { pacedEgress } from "../egress/paced-egress.ts"
 import { followRedirects } from "../egress/redirects.ts"
 import { probeTcp } from "../egress/tcp-probe.ts"
-import { canonicalHost, type Repository, type Trust } from "../oci/reference.ts"
+import type { WatchedFile } from "../lib/watched-file.ts"
+import { canonicalHost, type Trust } from "../oci/reference.ts"
 import type { Keychain } from "../upstream/keychain.ts"
 import { LayoutUpstream } from "../upstream/layout-upstream.ts"
 import { MirroredUpstream } from "../upstream/mirrored-upstream.ts"
@@ -23,16 +22,27 @@ import type { Tools } from "./tools.ts"
 
 type UpstreamConfigs = RegistryConfig["upstreams"]
 
+/** PEM certificates by host. */
+export type Authorities = ReadonlyMap<string, Pick<WatchedFile<string>, "current">>
+
+interface Outside {
+  readonly egress: Egress
+  readonly keychain: Keychain
+}
+
 /** The way out, for what operators write, and for what others do: they reach only what is public or named. */
-export function buildEgress(config: RegistryConfig, { metrics, tuning }: Tools): Readonly<Record<Trust, Egress>> {
-  const { clock, egress, proxies } = tuning
+export function buildEgress(
+  config: RegistryConfig,
+  authorities: Authorities,
+  { metrics, tuning }: Tools,
+): Readonly<Record<Trust, Egress>> {
+  const { clock, egress, lookup, proxies } = tuning
   const { upstreams } = config
-  const authorities = readAuthorities(upstreams)
-  const dialer = new Dialer({ clock, connectMs: egress.connectMs, lookup: addressesOf, probe: probeTcp })
+  const dialer = new Dialer({ clock, connectMs: egress.connectMs, lookup, probe: probeTcp })
   const guard = new Guard({ dialer, isNamed: isNamed(config) })
-  const hostSettings = (host: string) => ({
+  const hostSettings = async (host: string) => ({
     insecureSkipVerify: upstreams.get(canonicalHost(host))?.insecureSkipVerify ?? false,
-    ca: authorities.get(canonicalHost(host)) ?? null,
+    ca: (await authorities.get(canonicalHost(host))?.current()) ?? null,
   })
   const onBreaker = (host: string, isOpen: boolean) => {
     if (upstreams.has(canonicalHost(host))) metrics.breakerOpen.set({ dependency: canonicalHost(host) }, isOpen ? 1 : 0)
@@ -41,17 +51,6 @@ export function buildEgress(config: RegistryConfig, { metrics, tuning }: Tools):
   const mannered = limitedEgress(pacedEgress(direct, { ...egress, clock, onBreaker }), { ...egress, clock })
   const operator = followRedirects(mannered, { allowsPlainHTTP: (host) => isPlain(upstreams, host) })
   return { operator, remote: (request, signal) => operator({ ...request, limit: "public" }, signal) }
-}
-
-/** All addresses of a name. Rejects when it has none. */
-export async function addressesOf(hostname: string): Promise<readonly string[]> {
-  const found = await lookup(hostname, { all: true })
-  return found.map(({ address }) => address)
-}
-
-function readAuthorities(upstreams: UpstreamConfigs): ReadonlyMap<string, string> {
-  const files = [...upstreams].flatMap(([host, { ca }]) => (ca === null ? [] : [[host, ca] as const]))
-  return new Map(files.map(([host, ca]) => [host, readFileSync(ca, "utf8")]))
 }
 
 /** Named by an operator: as an upstream, as a mirror of one, or as the host of what may be pulled. */
@@ -64,19 +63,22 @@ function isNamed({ upstreams, allowedUpstreams }: RegistryConfig): (host: string
 
 /** Every place that images come from. */
 export function buildUpstream(
-  { upstreams }: RegistryConfig,
-  egress: Egress,
+  config: RegistryConfig,
+  { egress, keychain }: Outside,
   { log, metrics, tuning }: Tools,
 ): RetryingUpstream {
-  const { clock, documents, random } = tuning
+  const { upstreams } = config
+  const { clock, credentials, documents, random } = tuning
   const tokens = new TokenCache({ egress, clock, metrics })
   const open = (endpoint: Endpoint, host: string) => {
-    const login: Keychain = (repository, signal) => keychain(upstreams)({ ...repository, host }, signal)
-    return new RegistryUpstream(new RegistryClient({ endpoint, egress, keychain: login, tokens, metrics }))
+    const login = keychainOf(host, keychain)
+    const { refusedMs } = credentials
+    const client = new RegistryClient({ endpoint, egress, keychain: login, tokens, metrics, clock, refusedMs })
+    return new RegistryUpstream(client)
   }
   const connect = (host: string): Upstream => {
     const baseURL = new URL(`${isPlain(upstreams, host) ? "http" : "https"}://${apiHost(host)}`)
-    const origin = open({ baseURL, mirrorOf: null, label: upstreams.has(host) ? host : "other" }, host)
+    const origin = open({ baseURL, mirrorOf: null, label: labelOf(config, host) }, host)
     const mirrors =
       upstreams
         .get(host)
@@ -95,11 +97,13 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/
 const isPlain = (upstreams: UpstreamConfigs, host: string): boolean =>
   upstreams.get(canonicalHost(host))?.plainHTTP ?? LOOPBACK.test(host)
 
-const keychain =
-  (upstreams: UpstreamConfigs): Keychain =>
-  async ({ host }: Repository) => {
-    const upstream = upstreams.get(canonicalHost(host))
-    if (upstream?.username === null || upstream?.username === undefined || upstream.passwordFile === null) return null
-    const password = await Bun.file(upstream.passwordFile).text()
-    return { username: upstream.username, password: password.replace(/\r?\n$/, "") }
-  }
+/** Hosts that an operator has named, and the default one, so that metrics have a bounded number of series. */
+function labelOf(config: RegistryConfig, host: string): string {
+  return host === "docker.io" || isNamed(config)(host) ? host : "other"
+}
+
+/** A mirror is asked with what is known for its own host, never with the credentials of what it mirrors. */
+const keychainOf = (host: string, keychain: Keychain): Keychain => ({
+  find: async (repository, signal) => await keychain.find({ ...repository, host }, signal),
+  forget: (refused) => keychain.forget(refused),
+})

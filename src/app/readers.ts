@@ -9,6 +9,7 @@ import type { DiskStore } from "../store/disk.ts"
 import { allowUpstreams } from "../upstream/policy.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
 import { buildEgress, buildUpstream } from "./outside.ts"
+import { openSecrets } from "./secrets.ts"
 import type { Sharing } from "./sharing.ts"
 import type { Tools } from "./tools.ts"
 
@@ -16,6 +17,7 @@ export interface Readers {
   readonly readers: Readonly<Record<Trust, ImageReader>>
   /** The layers that come from elsewhere. */
   readonly fetched: Readonly<Record<Trust, Pick<LayerSources, "image" | "url">>>
+  close(): void
 }
 
 interface Keeping {
@@ -25,11 +27,16 @@ interface Keeping {
 }
 
 /** Everything that reads from elsewhere, for specs of operators and, with less reach, for those of others. */
-export function buildReaders(config: RegistryConfig, { store, sharing, downloads }: Keeping, tools: Tools): Readers {
-  const egress = buildEgress(config, tools)
+export async function buildReaders(
+  config: RegistryConfig,
+  { store, sharing, downloads }: Keeping,
+  tools: Tools,
+): Promise<Readers> {
+  const { authorities, keychain, close } = await openSecrets(config, tools)
+  const egress = buildEgress(config, authorities, tools)
   const read = (trust: Trust) =>
     new CachedImages({
-      upstream: buildUpstream(config, egress[trust], tools),
+      upstream: buildUpstream(config, { egress: egress[trust], keychain }, tools),
       policy: allowUpstreams(config.allowedUpstreams),
       documents: sharing.documents,
       downloads,
@@ -39,11 +46,13 @@ export function buildReaders(config: RegistryConfig, { store, sharing, downloads
       tags: sharing.tags[trust],
       tagTtlMs: config.tagTtlMs,
       staleIfErrorMs: config.staleIfErrorMs,
+      staleAfterMs: tools.tuning.documents.staleAfterMs,
+      staleAgainMs: tools.tuning.documents.staleAgainMs,
     })
   const readers = { operator: read("operator"), remote: read("remote") }
   const fetchedBy = (trust: Trust) => ({
     image: new ImageLayerSource(readers[trust]),
     url: new UrlLayerSource({ egress: egress[trust], downloads, store, facts: store.facts("layer") }),
   })
-  return { readers, fetched: { operator: fetchedBy("operator"), remote: fetchedBy("remote") } }
+  return { readers, fetched: { operator: fetchedBy("operator"), remote: fetchedBy("remote") }, close }
 }

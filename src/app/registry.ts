@@ -59,7 +59,7 @@ export async function buildRegistry(
     ended: (transfer) => sharing.ended(transfer),
   })
   const facts = store.facts("layer")
-  const { readers, fetched } = buildReaders(config, { store, sharing, downloads }, tools)
+  const { readers, fetched, close: closeReaders } = await buildReaders(config, { store, sharing, downloads }, tools)
   const workshop = { openSpool: withFallback(spool, openDiscard), facts }
   const made = {
     file: new FileLayerSource(workshop),
@@ -83,6 +83,7 @@ export async function buildRegistry(
   })
   const close = async () => {
     fixed?.close()
+    closeReaders()
     downloads.shutdown()
     sharing.close()
     await store.close()

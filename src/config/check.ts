@@ -64,7 +64,6 @@ const NOT_YET = "is not available yet, remove it or turn it off"
 /** Sections that are understood but that nothing serves so far, and whether a file uses them. */
 export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = [
   [["blobserve"], ({ blobserve }) => blobserve !== undefined],
-  [["dockerAuth"], ({ dockerAuth = "" }) => dockerAuth !== ""],
   [["tracing", "otlpEndpoint"], ({ tracing }) => (tracing?.otlpEndpoint ?? "") !== ""],
   [["registry", "remoteSpecProvider"], ({ registry }) => [registry?.remoteSpecProvider ?? []].flat().length > 0],
 ]

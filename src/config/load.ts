@@ -49,6 +49,8 @@ export interface RegistryConfig {
   readonly tls: TlsConfig | null
   /** Null: everybody may pull. */
   readonly auth: AuthConfig | null
+  /** Docker's config.json. */
+  readonly dockerAuth: string | null
 }
 
 export interface AuthConfig {
@@ -109,6 +111,7 @@ function parsed(file: string, content: string): JsonText {
 }
 
 function toConfig(file: string, config: ConfigFile, env: Environment): Config {
+  const { dockerAuth } = config
   return {
     file,
     noTlsDebugAddr: env["REGFAC_NO_TLS_DEBUG"] || null,
@@ -117,11 +120,17 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
     readinessProbeAddr: config.readinessProbeAddr || null,
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
     shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
-    registry: config.registry === undefined ? null : toRegistry(dirname(file), config.registry, env),
+    registry: config.registry === undefined ? null : toRegistry(dirname(file), config.registry, { env, dockerAuth }),
   }
 }
 
-function toRegistry(dir: string, section: RegistrySection, env: Environment): RegistryConfig {
+/** What a section depends on besides itself. */
+interface Surroundings {
+  readonly env: Environment
+  readonly dockerAuth: string | undefined
+}
+
+function toRegistry(dir: string, section: RegistrySection, { env, dockerAuth }: Surroundings): RegistryConfig {
   const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
   const layers = section.staticLayer ?? []
   return {
@@ -150,6 +159,7 @@ function toRegistry(dir: string, section: RegistrySection, env: Environment): Re
     ),
     tls: toTls(path, section.tls),
     auth: toAuth(path, section),
+    dockerAuth: path(dockerAuth),
   }
 }
 

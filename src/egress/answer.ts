@@ -10,7 +10,7 @@ export function refusedAnswer(what: string, host: string, status: number, header
       detail: "upstream_auth",
     })
   }
-  const asked = parseRetryAfter(headers.get("retry-after"))
+  const asked = readRetryAfter(headers)
   const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000 }
   if (status === 429) return new RegistryError("TOOMANYREQUESTS", `${text}; its limit of requests is reached`, wait)
   if (status >= 500 || status === 408 || status === 425)
@@ -22,11 +22,17 @@ export function refusedAnswer(what: string, host: string, status: number, header
 }
 
 /** Seconds to wait, from either form of Retry-After (RFC 9110, 10.2.3). Null: absent or not understood. */
-export function parseRetryAfter(header: string | null, now: number = Date.now()): number | null {
+export function parseRetryAfter(header: string | null, now: number): number | null {
   if (header === null) return null
   if (/^\d{1,9}$/.test(header.trim())) return Number(header)
   const date = Date.parse(header)
   return Number.isNaN(date) ? null : Math.max(0, Math.ceil((date - now) / 1000))
+}
+
+/** Seconds that an answer asks to wait, by the peer's own clock where it tells a date. Null: it asks for nothing. */
+export function readRetryAfter(headers: Headers): number | null {
+  const now = Date.parse(headers.get("date") ?? "")
+  return parseRetryAfter(headers.get("retry-after"), Number.isNaN(now) ? Date.now() : now)
 }
 
 function refusedContent(what: string, { host, status, headers, isRedirected }: StatusError): RegistryError {

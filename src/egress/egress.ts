@@ -3,7 +3,7 @@ import type { AddressClass } from "./address-class.ts"
 export interface EgressRequest {
   readonly method: "GET" | "HEAD" | "POST" | "DELETE"
   readonly url: URL
-  /** Sent once: a redirect is not followed with it. */
+  /** Sent once, and it may hold secrets, so no redirect of it is followed. */
   readonly body?: ReadableStream<Uint8Array<ArrayBuffer>> | string | null
   readonly headers?: Readonly<Record<string, string>>
   /** Value of Authorization. Goes to the origin of `url` and nowhere else, wherever redirects lead. */

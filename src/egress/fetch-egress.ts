@@ -23,7 +23,7 @@ export interface FetchEgressOptions {
   /** Fewer bytes than this within `trickleMs` are silence, too. */
   readonly trickleBytes: number
   readonly trickleMs: number
-  readonly hostSettings: (host: string) => HostSettings
+  readonly hostSettings: (host: string) => Promise<HostSettings>
 }
 
 /** One request to one origin; redirects are answers like others. */
@@ -32,6 +32,7 @@ export function fetchEgress(options: FetchEgressOptions): Egress {
     const { url } = request
     const init = await requestInit(request, options, signal)
     const response = await send(request, init, options, signal)
+    if (response.status === 407 && init.proxy !== null) await refusedByProxy(response, init.proxy)
     return await answered(response, { request, url, options, signal })
   }
 }
@@ -69,13 +70,14 @@ async function findTarget(request: EgressRequest, options: FetchEgressOptions, s
 
 interface Init {
   readonly href: string
+  readonly proxy: URL | null
   readonly init: BunFetchRequestInit
 }
 
 /** Offsets and digests are of the bytes as stored, so nothing may be encoded on the way. */
 async function requestInit(request: EgressRequest, options: FetchEgressOptions, signal: AbortSignal): Promise<Init> {
   const target = await findTarget(request, options, signal)
-  const { ca, insecureSkipVerify } = options.hostSettings(request.url.host)
+  const { ca, insecureSkipVerify } = await options.hostSettings(request.url.host)
   const { authorization = null, body = null, headers, method } = request
   const tls = {
     rejectUnauthorized: !insecureSkipVerify,
@@ -98,12 +100,12 @@ async function requestInit(request: EgressRequest, options: FetchEgressOptions, 
     tls,
     ...(target.proxy === null ? {} : { proxy: target.proxy.href }),
   }
-  return { href: target.url.href, init }
+  return { href: target.url.href, init, proxy: target.proxy }
 }
 
 async function send(
   { url }: EgressRequest,
-  { href, init }: Init,
+  { href, init, proxy }: Init,
   options: FetchEgressOptions,
   signal: AbortSignal,
 ): Promise<Response> {
@@ -121,11 +123,17 @@ async function send(
     return await fetch(href, { ...init, signal: abort.signal })
   } catch (error) {
     options.dialer.forget(url)
-    throw abort.signal.aborted ? abort.signal.reason : failure(url, error)
+    throw abort.signal.aborted ? abort.signal.reason : failure(url, proxy, error)
   } finally {
     timer.abort()
     signal.removeEventListener("abort", follow)
   }
+}
+
+async function refusedByProxy(response: Response, proxy: URL): Promise<never> {
+  await response.body?.cancel()
+  const hint = "put a user and a password into HTTP_PROXY and HTTPS_PROXY"
+  throw new EgressError("denied", `the proxy ${proxy.host} answered 407; ${hint}`)
 }
 
 interface Answered {
@@ -154,9 +162,10 @@ async function answered(response: Response, { request, url, options, signal }: A
 
 const TLS_CODES = /CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO_VERIFY/
 
-function failure(url: URL, error: unknown): EgressError {
+function failure(url: URL, proxy: URL | null, error: unknown): EgressError {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   const fault: EgressFault = TLS_CODES.test(code) ? "tls" : "network"
+  const through = proxy === null ? "" : ` through the proxy ${proxy.host}`
   const reason = code || (error instanceof Error ? error.name : "unknown error")
-  return new EgressError(fault, `${url.host} cannot be reached: ${reason}`, { cause: error })
+  return new EgressError(fault, `${url.host} cannot be reached${through}: ${reason}`, { cause: error })
 }

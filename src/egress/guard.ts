@@ -40,9 +40,18 @@ export class Guard {
 
   /** Where a host may send us: no closer than it is itself by any of its addresses; a named one is trusted with that. */
   async #limitOf(via: URL, limit: AddressClass, signal: AbortSignal): Promise<AddressClass> {
-    const classes = (await this.#options.dialer.resolve(via, signal)).map(classifyAddress)
+    const classes = (await this.#addressesOf(via, signal)).map(classifyAddress)
     const own = ADDRESS_CLASSES.find((candidate) => classes.includes(candidate)) ?? "public"
     return this.#options.isNamed(via.host) ? own : smaller(limit, own)
+  }
+
+  /** None where only a proxy knows the name: then the sender counts as one in public. */
+  async #addressesOf(via: URL, signal: AbortSignal): Promise<readonly string[]> {
+    return await this.#options.dialer.resolve(via, signal).catch((error) => {
+      signal.throwIfAborted()
+      if (error instanceof EgressError && error.fault === "network") return []
+      throw error
+    })
   }
 }
 

@@ -1,6 +1,8 @@
 import { LRUCache } from "lru-cache"
 import type { Clock } from "../lib/clock.ts"
-import { parseRetryAfter } from "./answer.ts"
+import { inTime } from "../lib/in-time.ts"
+import { abortable } from "../lib/single-flight.ts"
+import { readRetryAfter } from "./answer.ts"
 import { type Egress, EgressError, type EgressRequest, type EgressResponse } from "./egress.ts"
 
 export interface PaceOptions {
@@ -17,16 +19,6 @@ export interface PaceOptions {
   readonly onBreaker: (host: string, isOpen: boolean) => void
 }
 
-interface HostState {
-  /** Nothing is sent before. */
-  pausedUntil: number
-  /** Why not. */
-  reason: "busy" | "failing"
-  failures: number
-  /** The one request that finds out whether a pause is over. */
-  probe: Promise<void> | null
-}
-
 const MAX_HOSTS = 1000
 const DEFAULT_PAUSE_MS = 1000
 
@@ -35,101 +27,117 @@ const DEFAULT_PAUSE_MS = 1000
  * one that fails again and again is left alone for a while. When the time is over, one request goes first.
  */
 export function pacedEgress(egress: Egress, options: PaceOptions): Egress {
-  const hosts = new LRUCache<string, HostState>({ max: MAX_HOSTS })
-  const stateOf = (host: string): HostState => {
-    const state = hosts.get(host) ?? { pausedUntil: 0, reason: "busy", failures: 0, probe: null }
-    hosts.set(host, state)
-    return state
-  }
+  const hosts = new LRUCache<string, HostPace>({ max: MAX_HOSTS })
   return async (request, signal) => {
-    const state = stateOf(request.url.host)
-    await waitForTurn(state, request.url.host, options, signal)
-    if (state.pausedUntil === 0) return await send(egress, request, { state, options, signal })
-    const sending = send(egress, request, { state, options, signal })
-    state.probe = sending.then(
-      () => {},
-      () => {},
+    const { host } = request.url
+    const pace = hosts.get(host) ?? new HostPace(host, options)
+    hosts.set(host, pace)
+    return await pace.send(egress, request, signal)
+  }
+}
+
+/** Whether a host is to be left alone, and why. */
+class HostPace {
+  readonly #host: string
+  readonly #options: PaceOptions
+  /** Nothing is sent before; null: nothing keeps us from sending. */
+  #pausedUntil: number | null = null
+  #reason: "busy" | "failing" = "busy"
+  #failures = 0
+  #isBroken = false
+  /** The one request that finds out whether a pause is over. */
+  #probe: Promise<void> | null = null
+
+  constructor(host: string, options: PaceOptions) {
+    this.#host = host
+    this.#options = options
+  }
+
+  async send(egress: Egress, request: EgressRequest, signal: AbortSignal): Promise<EgressResponse> {
+    const finish = await this.#turn(signal)
+    try {
+      const response = await egress(request, signal)
+      if (response.status >= 500) this.#failed()
+      else this.#worked(finish !== null)
+      this.#pauseFor(response)
+      return response
+    } catch (error) {
+      const isTheirs = error instanceof EgressError && (error.fault === "network" || error.fault === "silent")
+      if (isTheirs) this.#failed()
+      throw error
+    } finally {
+      finish?.()
+    }
+  }
+
+  /** Waits until something may be sent. Gives what ends the probe, where this request is one; rejects after patience. */
+  async #turn(signal: AbortSignal): Promise<(() => void) | null> {
+    const { clock, patienceMs } = this.#options
+    const latest = clock.now() + patienceMs
+    for (;;) {
+      if (this.#pausedUntil === null) return null
+      const wait = this.#pausedUntil - clock.now()
+      if (clock.now() + Math.max(wait, 0) > latest) throw this.#leftAlone(Math.max(wait, 0))
+      if (wait > 0) await clock.sleep(wait, signal)
+      else if (this.#probe !== null) await this.#await(this.#probe, latest - clock.now(), signal)
+      else return this.#beginProbe()
+    }
+  }
+
+  async #await(probe: Promise<void>, patienceMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    await abortable(
+      inTime(probe, { clock, patienceMs }, () => this.#leftAlone(0)),
+      signal,
     )
-    return await sending.finally(() => {
-      state.probe = null
-    })
   }
-}
 
-async function waitForTurn(
-  state: HostState,
-  host: string,
-  { clock, patienceMs }: PaceOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const until = clock.now() + patienceMs
-  for (;;) {
-    const wait = state.pausedUntil - clock.now()
-    if (wait <= 0 && state.probe === null) return
-    if (wait > 0 && clock.now() + wait > until) throw leftAlone(state, host, wait)
-    if (wait > 0) await clock.sleep(wait, signal)
-    else await state.probe
-    signal.throwIfAborted()
+  #beginProbe(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#probe = promise
+    return () => {
+      this.#probe = null
+      resolve()
+    }
   }
-}
 
-function leftAlone({ reason, failures }: HostState, host: string, askedMs: number): EgressError {
-  const seconds = Math.ceil(askedMs / 1000)
-  if (reason === "busy")
-    return new EgressError("busy", `${host} has asked to be left alone for ${seconds} s more`, { askedMs })
-  return new EgressError(
-    "network",
-    `${host} has failed ${failures} times in a row, it is asked again in ${seconds} s`,
-    { askedMs },
-  )
-}
-
-interface Sending {
-  readonly state: HostState
-  readonly options: PaceOptions
-  readonly signal: AbortSignal
-}
-
-async function send(
-  egress: Egress,
-  request: EgressRequest,
-  { state, options, signal }: Sending,
-): Promise<EgressResponse> {
-  const { host } = request.url
-  try {
-    const response = await egress(request, signal)
-    if (response.status >= 500) failed(state, host, options)
-    else worked(state, host, options)
-    pauseFor(state, response, options)
-    return response
-  } catch (error) {
-    const isTheirs = error instanceof EgressError && (error.fault === "network" || error.fault === "silent")
-    if (isTheirs) failed(state, host, options)
-    throw error
+  #leftAlone(askedMs: number): EgressError {
+    const seconds = Math.ceil(askedMs / 1000)
+    if (this.#reason === "busy")
+      return new EgressError("busy", `${this.#host} has asked to be left alone for ${seconds} s more`, { askedMs })
+    const message = `${this.#host} has failed ${this.#failures} times in a row, it is asked again in ${seconds} s`
+    return new EgressError("network", message, { askedMs })
   }
-}
 
-function worked(state: HostState, host: string, { onBreaker }: PaceOptions): void {
-  if (state.reason === "failing" && state.pausedUntil > 0) onBreaker(host, false)
-  state.failures = 0
-  state.pausedUntil = 0
-}
+  /** What was sent before a host asked to be left alone does not end the pause. */
+  #worked(isProbe: boolean): void {
+    this.#failures = 0
+    if (this.#pausedUntil === null || (this.#reason === "busy" && !isProbe)) return
+    this.#pausedUntil = null
+    if (this.#isBroken) this.#options.onBreaker(this.#host, false)
+    this.#isBroken = false
+  }
 
-function failed(state: HostState, host: string, { clock, failures, openMs, maxOpenMs, onBreaker }: PaceOptions): void {
-  if (state.reason === "failing" && state.pausedUntil > clock.now()) return // it was on its way before
-  state.failures += 1
-  if (state.failures < failures) return
-  state.reason = "failing"
-  state.pausedUntil = clock.now() + Math.min(maxOpenMs, openMs * 2 ** Math.min(state.failures - failures, 10))
-  onBreaker(host, true)
-}
+  #failed(): void {
+    const { clock, failures, openMs, maxOpenMs, onBreaker } = this.#options
+    const isOpen = this.#pausedUntil !== null && this.#pausedUntil > clock.now()
+    if (isOpen) return // it was on its way before
+    this.#failures += 1
+    if (this.#failures < failures) return
+    this.#reason = "failing"
+    this.#pausedUntil = clock.now() + Math.min(maxOpenMs, openMs * 2 ** Math.min(this.#failures - failures, 10))
+    this.#isBroken = true
+    onBreaker(this.#host, true)
+  }
 
-function pauseFor(state: HostState, { status, headers }: EgressResponse, { clock, maxPauseMs }: PaceOptions): void {
-  const asked = parseRetryAfter(headers.get("retry-after"))
-  if (status !== 429 && (status !== 503 || asked === null)) return
-  const pause = Math.min(asked === null ? DEFAULT_PAUSE_MS : asked * 1000, maxPauseMs)
-  const until = clock.now() + pause
-  if (until <= state.pausedUntil) return
-  state.reason = "busy"
-  state.pausedUntil = until
+  #pauseFor({ status, headers }: EgressResponse): void {
+    const { clock, maxPauseMs } = this.#options
+    const asked = readRetryAfter(headers)
+    if (status !== 429 && (status !== 503 || asked === null)) return
+    const pause = Math.min(asked === null ? DEFAULT_PAUSE_MS : asked * 1000, maxPauseMs)
+    const until = clock.now() + pause
+    if (this.#pausedUntil !== null && until <= this.#pausedUntil) return
+    this.#reason = "busy"
+    this.#pausedUntil = until
+  }
 }

@@ -1,3 +1,5 @@
+import ipaddr from "ipaddr.js"
+
 /** Where requests go through proxies, as the environment says it. */
 export interface ProxySettings {
   readonly http: URL | null
@@ -25,6 +27,15 @@ export function takeProxySettings(env: Record<string, string | undefined>): Prox
   return settings
 }
 
+/** The variables that the settings were read from, for programs that we start and that go out by themselves. */
+export function proxyEnvironment({ http, https, direct }: ProxySettings): Readonly<Record<string, string>> {
+  return {
+    ...(http === null ? {} : { HTTP_PROXY: http.href, http_proxy: http.href }),
+    ...(https === null ? {} : { HTTPS_PROXY: https.href, https_proxy: https.href }),
+    ...(direct.length === 0 ? {} : { NO_PROXY: direct.join(), no_proxy: direct.join() }),
+  }
+}
+
 export const NO_PROXIES: ProxySettings = { http: null, https: null, direct: [] }
 
 /** The proxy for a URL; null: ask directly, as always for this machine itself. */
@@ -36,10 +47,18 @@ export function findProxy({ http, https, direct }: ProxySettings, { hostname, ho
 
 const isLoopback = (hostname: string): boolean => /^(?:localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
 
-/** `*`, a host, a host with its port, or a domain with or without a dot before it. */
+/** `*`, a host, a host with its port, a domain with or without `.` or `*.` before it, an address, or a network. */
 function matches(entry: string, hostname: string, host: string): boolean {
   if (entry === "*" || entry === host || entry === hostname) return true
-  return hostname.endsWith(entry.startsWith(".") ? entry : `.${entry}`)
+  const address = hostname.replace(/^\[|\]$/g, "")
+  if (ipaddr.isValid(address)) return entry === address || isInNetwork(address, entry)
+  return hostname.endsWith(entry.replace(/^(?:\*?\.)?/, "."))
+}
+
+function isInNetwork(address: string, network: string): boolean {
+  if (!ipaddr.isValidCIDR(network)) return false
+  const [parsed, [range, bits]] = [ipaddr.parse(address), ipaddr.parseCIDR(network)]
+  return parsed.kind() === range.kind() && parsed.match([range, bits])
 }
 
 function proxyURL(name: string, text: string): URL | null {

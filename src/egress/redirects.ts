@@ -17,13 +17,23 @@ export function followRedirects(egress: Egress, { allowsPlainHTTP }: RedirectOpt
       const next = redirectTarget(response)
       if (next === null) return { ...response, isRedirected: response.url.origin !== request.url.origin }
       await response.body?.cancel()
-      if (hop.url.protocol === "https:" && next.protocol === "http:" && !allowsPlainHTTP(next.host)) {
-        throw new EgressError("denied", `${hop.url.host} redirected to ${next.host} without encryption`)
-      }
+      checkHop(request, hop.url, next, allowsPlainHTTP)
       hop = nextHop(request, hop, next)
     }
     throw new EgressError("answer", `${request.url.host} redirected more than ${MAX_REDIRECTS} times`)
   }
+}
+
+function checkHop(
+  { method }: EgressRequest,
+  from: URL,
+  to: URL,
+  allowsPlainHTTP: RedirectOptions["allowsPlainHTTP"],
+): void {
+  if (method !== "GET" && method !== "HEAD")
+    throw new EgressError("denied", `${from.host} redirected a ${method}, which is sent nowhere else`)
+  if (from.protocol === "https:" && to.protocol === "http:" && !allowsPlainHTTP(to.host))
+    throw new EgressError("denied", `${from.host} redirected to ${to.host} without encryption`)
 }
 
 /** Built from nothing but what any origin may see. */
@@ -47,5 +57,7 @@ function redirectTarget({ headers, status, url }: EgressResponse): URL | null {
   if (!REDIRECTS.has(status) || location === null) return null
   const target = URL.parse(location, url.href)
   if (target === null) throw new EgressError("answer", `${url.host} redirected to something that is no URL`)
+  target.username = "" // they would be sent as credentials
+  target.password = ""
   return target
 }

@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache"
 import { type BlobSource, openAt } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import type { Clock } from "../lib/clock.ts"
+import { inTime } from "../lib/in-time.ts"
 import type { KeyValue } from "../lib/key-value.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
 import { readBytes } from "../lib/stream.ts"
@@ -29,6 +30,10 @@ export interface CachedImagesOptions {
   readonly tagTtlMs: number
   /** How long a known tag is served while its upstream fails. */
   readonly staleIfErrorMs: number
+  /** How long an upstream may take where a known tag could be served. */
+  readonly staleAfterMs: number
+  /** How soon an upstream that fails is asked again for a tag that is served as it was. */
+  readonly staleAgainMs: number
 }
 
 interface ResolvedTag {
@@ -42,8 +47,6 @@ interface ResolvedTag {
   readonly isStale: boolean
 }
 
-/** How soon a failing upstream is asked again for a tag that is served as it was. */
-const STALE_AGAIN_MS = 5000
 /** How exact the time of the last answer is on disk. */
 const NOTE_MS = 10 * 60_000
 const MEMORY_BYTES = 32 * 1024 * 1024
@@ -100,18 +103,32 @@ export class CachedImages implements ImageReader {
   async #resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
     const name = formatReference(reference)
     const known = this.#tags.get(name) ?? null
+    const { clock, log, staleAfterMs, staleAgainMs } = this.#options
+    const asking = this.#news(reference, known, signal)
+    asking.catch(() => {}) // it may go on after somebody has been served
+    const stale = await this.#remembered(reference, known)
+    try {
+      const patience = { clock, patienceMs: staleAfterMs }
+      return stale === null ? await asking : await inTime(asking, patience, () => late(reference, staleAfterMs))
+    } catch (error) {
+      signal.throwIfAborted()
+      if (stale === null || !(error instanceof RegistryError) || !error.mayPass) throw error
+      log.warn("upstream fails, serving a tag as it was", { reference: name, error })
+      this.#tags.set(name, { ...stale, isStale: true, until: clock.now() + staleAgainMs })
+      return stale.root
+    }
+  }
+
+  /** What the upstream says, which is remembered. */
+  async #news(reference: StoredReference, known: ResolvedTag | null, signal: AbortSignal): Promise<JsonBlob> {
+    const name = formatReference(reference)
     try {
       const root = await this.#ask(reference, known, signal)
       await this.#learn(name, root, known)
       return root
     } catch (error) {
-      signal.throwIfAborted()
       if (error instanceof RegistryError && error.code === "MANIFEST_UNKNOWN") this.#forget(name)
-      const stale = error instanceof RegistryError && error.mayPass ? await this.#remembered(reference, known) : null
-      if (stale === null) throw error
-      this.#options.log.warn("upstream fails, serving a tag as it was", { reference: name, error })
-      this.#tags.set(name, { ...stale, isStale: true, until: this.#options.clock.now() + STALE_AGAIN_MS })
-      return stale.root
+      throw error
     }
   }
 
@@ -195,6 +212,11 @@ export class CachedImages implements ImageReader {
     this.#documents.set(document.descriptor.digest, document)
     void this.#options.documents.put(document)
   }
+}
+
+function late(reference: StoredReference, afterMs: number): RegistryError {
+  const seconds = Math.ceil(afterMs / 1000)
+  return new RegistryError("UNAVAILABLE", `Cannot ask for image ${formatReference(reference)} within ${seconds} s`)
 }
 
 function unknown(reference: StoredReference): RegistryError {

@@ -10,15 +10,23 @@ const SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120]
 
 export type Metrics = ReturnType<typeof createMetrics>
 
+/** What makes a metric of each kind, under the product's prefix. */
+function makersOf(registry: Registry) {
+  const named = (name: string, help: string) => ({ name: `registry_facade_${name}`, help, registers: [registry] })
+  return {
+    counter: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+      new Counter({ ...named(name, help), labelNames }),
+    histogram: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+      new Histogram({ ...named(name, help), labelNames, buckets: SECONDS }),
+    gauge: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+      new Gauge({ ...named(name, help), labelNames }),
+  }
+}
+
 /** Every metric of the product, declared once. */
 export function createMetrics() {
   const registry = new Registry()
-  const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Counter({ name: `registry_facade_${name}`, help, labelNames, registers: [registry] })
-  const histogram = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Histogram({ name: `registry_facade_${name}`, help, labelNames, buckets: SECONDS, registers: [registry] })
-  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Gauge({ name: `registry_facade_${name}`, help, labelNames, registers: [registry] })
+  const { counter, histogram, gauge } = makersOf(registry)
   return {
     registry,
     httpRequests: counter("http_requests_total", "Requests answered, by route and status", ["route", "code"]),
@@ -36,6 +44,7 @@ export function createMetrics() {
     integrityFailures: counter("integrity_failures_total", "Blobs whose bytes did not match their digest", ["source"]),
     staleServed: counter("stale_served_total", "Manifests served as they were, because an upstream fails", []),
     breakerOpen: gauge("breaker_open", "1 while a dependency is left alone because it fails", ["dependency"]),
+    rateLimit: gauge("upstream_ratelimit_limit", "Requests that an upstream allows in all, as it tells", ["host"]),
     rateLimitRemaining: gauge("upstream_ratelimit_remaining", "Requests that an upstream still allows, as it tells", [
       "host",
     ]),

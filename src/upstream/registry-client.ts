@@ -1,10 +1,14 @@
+import { LRUCache } from "lru-cache"
 import { failedRequest } from "../egress/answer.ts"
 import type { Egress, EgressResponse } from "../egress/egress.ts"
+import type { Clock } from "../lib/clock.ts"
 import { RegistryError } from "../oci/error.ts"
 import { formatRepository, type Repository } from "../oci/reference.ts"
 import type { Metrics, UpstreamKind } from "../telemetry/metrics.ts"
-import { type Challenge, parseChallenges } from "./challenge.ts"
-import { basicAuthorization, type Keychain } from "./keychain.ts"
+import { parseChallenges } from "./challenge.ts"
+import { type Credential, credentialFingerprint, type Keychain } from "./keychain.ts"
+import { directAuthorization, type Login, readLogin } from "./login.ts"
+import { readRateLimit } from "./rate-limit.ts"
 import type { TokenCache, TokenRequest } from "./token.ts"
 
 /** One server that speaks the distribution API. */
@@ -34,17 +38,20 @@ export interface RegistryClientOptions {
   readonly keychain: Keychain
   readonly tokens: TokenCache
   readonly metrics: Metrics
+  readonly clock: Clock
+  /** How long a credential that was refused for a repository is not tried again. */
+  readonly refusedMs: number
 }
 
-/** How a host wants to be asked; learnt from its first 401. */
-type Login =
-  | { readonly kind: "basic" }
-  | { readonly kind: "bearer"; readonly realm: URL; readonly service: string | null }
+/** What goes with a request, and what it was made of. */
+interface Pass {
+  readonly credential: Credential | null
+  readonly authorization: string | null
+}
 
 interface Refused {
-  readonly response: EgressResponse
-  /** What was sent and not accepted. */
-  readonly authorization: string | null
+  readonly tell: (request: RegistryRequest) => RegistryError
+  readonly until: number
 }
 
 const MAX_CHALLENGES = 2
@@ -52,6 +59,9 @@ const MAX_CHALLENGES = 2
 /** Requests to one registry, with the login that it asks for. Safe for concurrent use. */
 export class RegistryClient {
   readonly #options: RegistryClientOptions
+  readonly #refused = new LRUCache<string, Refused>({ max: 1000 })
+  /** When a credential was last good enough for a repository. */
+  readonly #accepted = new LRUCache<string, number>({ max: 1000 })
   #login: Login | null = null
 
   constructor(options: RegistryClientOptions) {
@@ -74,11 +84,18 @@ export class RegistryClient {
 
   async #withLogin(request: RegistryRequest, signal: AbortSignal): Promise<EgressResponse> {
     for (let challenges = 0; ; challenges += 1) {
-      const authorization = await this.#authorization(request, signal)
-      const response = await this.#send(request, authorization, signal)
-      if (response.status !== 401 || response.isRedirected || challenges === MAX_CHALLENGES) return response
+      const pass = await this.#pass(request, signal)
+      const response = await this.#send(request, pass.authorization, signal)
+      if (response.status !== 401 || response.isRedirected) {
+        this.#accepted.set(passKey(request, pass.credential), this.#options.clock.now())
+        return response
+      }
+      if (challenges === MAX_CHALLENGES) {
+        this.#refuse(request, pass, (other) => this.#refusal(other, "does not accept the tokens of its token server"))
+        return response
+      }
       await response.body?.cancel()
-      await this.#learn(request, { response, authorization }, signal)
+      await this.#learn(request, response.headers.get("www-authenticate") ?? "", pass, signal)
     }
   }
 
@@ -89,6 +106,7 @@ export class RegistryClient {
     try {
       const response = await egress({ method, url, headers, authorization }, signal)
       metrics.upstreamRequests.inc({ host: endpoint.label, kind, code: response.status })
+      this.#measure(response)
       return response
     } catch (error) {
       metrics.upstreamRequests.inc({ host: endpoint.label, kind, code: "error" })
@@ -96,20 +114,65 @@ export class RegistryClient {
     }
   }
 
-  async #authorization({ repository, what }: RegistryRequest, signal: AbortSignal): Promise<string | null> {
-    if (this.#login === null) return null
-    const credential = await this.#options.keychain(repository, signal)
-    if (this.#login.kind === "basic") return credential === null ? null : basicAuthorization(credential)
-    const request = this.#tokenRequest(this.#login, repository, credential)
-    return await this.#options.tokens
-      .authorization(request, signal)
-      .catch((error) => Promise.reject(about(what, error)))
+  #measure({ headers }: EgressResponse): void {
+    const { endpoint, metrics } = this.#options
+    const { limit, remaining } = readRateLimit(headers)
+    if (endpoint.label === "other") return // a number that nobody could assign
+    if (limit !== null) metrics.rateLimit.set({ host: endpoint.label }, limit)
+    if (remaining !== null) metrics.rateLimitRemaining.set({ host: endpoint.label }, remaining)
+  }
+
+  async #pass(request: RegistryRequest, signal: AbortSignal): Promise<Pass> {
+    const login = this.#login
+    if (login === null) return { credential: null, authorization: null }
+    const credential = await this.#options.keychain.find(request.repository, signal)
+    this.#throwIfRefused(request, credential)
+    const direct = directAuthorization(login, credential)
+    if (direct !== null || login.kind === "basic") return { credential, authorization: direct }
+    return await this.#token(request, login, credential, signal)
+  }
+
+  /** A token server may refuse what a keychain only remembers; then it is asked once more with what is known now. */
+  async #token(
+    request: RegistryRequest,
+    login: Extract<Login, { kind: "bearer" }>,
+    credential: Credential | null,
+    signal: AbortSignal,
+  ): Promise<Pass> {
+    const { tokens } = this.#options
+    const get = async (used: Credential | null): Promise<Pass> => ({
+      credential: used,
+      authorization: await tokens.authorization(this.#tokenRequest(login, request.repository, used), signal),
+    })
+    try {
+      return await get(credential).catch(async (error) => {
+        const renewed = isRefusal(error) ? await this.#renewed(request, credential, signal) : null
+        if (renewed === null) throw error
+        return await get(renewed)
+      })
+    } catch (error) {
+      if (isRefusal(error)) this.#refuse(request, { credential, authorization: null }, ({ what }) => about(what, error))
+      throw error instanceof RegistryError ? about(request.what, error) : error
+    }
+  }
+
+  /** Another credential than the one that was refused. Null: there is none. */
+  async #renewed(
+    { repository }: RegistryRequest,
+    refused: Credential | null,
+    signal: AbortSignal,
+  ): Promise<Credential | null> {
+    if (refused === null) return null
+    const { keychain } = this.#options
+    keychain.forget(refused)
+    const found = await keychain.find(repository, signal)
+    return credentialFingerprint(found) === credentialFingerprint(refused) ? null : found
   }
 
   #tokenRequest(
     login: Extract<Login, { kind: "bearer" }>,
     repository: Repository,
-    credential: TokenRequest["credential"],
+    credential: Credential | null,
   ): TokenRequest {
     const { realm, service } = login
     const { baseURL, label } = this.#options.endpoint
@@ -117,27 +180,57 @@ export class RegistryClient {
   }
 
   /** The registry refused what it was given, so that is forgotten and what it asks for is learnt. */
-  async #learn(request: RegistryRequest, { response, authorization }: Refused, signal: AbortSignal): Promise<void> {
-    const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "")
-    const login = challenges.map(readLogin).find((candidate) => candidate !== null)
+  async #learn(request: RegistryRequest, header: string, pass: Pass, signal: AbortSignal): Promise<void> {
+    const login = parseChallenges(header)
+      .map(readLogin)
+      .find((candidate) => candidate !== null)
     if (login === undefined) throw this.#refusal(request, "does not say how to log in")
-    const credential = await this.#options.keychain(request.repository, signal)
-    if (login.kind === "bearer")
-      this.#options.tokens.forget(this.#tokenRequest(login, request.repository, credential), authorization)
-    else if (credential === null) throw this.#refusal(request, "wants a user and a password, and there are none for it")
-    else if (authorization !== null) throw this.#refusal(request, "does not accept the user and password")
     this.#login = login
+    const { keychain, tokens } = this.#options
+    const credential = await keychain.find(request.repository, signal)
+    const direct = directAuthorization(login, credential)
+    if (direct === null && login.kind === "basic")
+      throw this.#refusal(request, "wants a user and a password, and there are none for it")
+    if (direct === null && login.kind === "bearer")
+      tokens.forget(this.#tokenRequest(login, request.repository, credential), pass.authorization)
+    if (direct === null || direct !== pass.authorization) return
+    if ((await this.#renewed(request, credential, signal)) !== null) return
+    const offered = login.kind === "basic" ? "user and password" : "token"
+    const tell = (other: RegistryRequest) => this.#refusal(other, `does not accept the ${offered}`)
+    this.#refuse(request, pass, tell)
+    throw tell(request)
   }
 
   #refusal({ what, repository }: RegistryRequest, reason: string): RegistryError {
     const message = `${what}: ${this.host} ${reason}; check the credentials for ${formatRepository(repository)}`
     return new RegistryError("DENIED", message, { detail: "upstream_auth" })
   }
+
+  /**
+   * For a while the answer is known, however many ask: registries lock out those who fail too often. A credential that
+   * has just been good is not to blame.
+   */
+  #refuse(request: RegistryRequest, { credential }: Pass, tell: Refused["tell"]): void {
+    const { clock, refusedMs } = this.#options
+    const key = passKey(request, credential)
+    const acceptedAt = this.#accepted.get(key) ?? Number.NEGATIVE_INFINITY
+    if (clock.now() - acceptedAt > refusedMs) this.#refused.set(key, { tell, until: clock.now() + refusedMs })
+  }
+
+  #throwIfRefused(request: RegistryRequest, credential: Credential | null): void {
+    const refused = this.#refused.get(passKey(request, credential))
+    if (refused !== undefined && refused.until > this.#options.clock.now()) throw refused.tell(request)
+  }
 }
 
+const passKey = ({ repository }: RegistryRequest, credential: Credential | null): string =>
+  `${repository.path} ${credentialFingerprint(credential)}`
+
+const isRefusal = (error: unknown): error is RegistryError =>
+  error instanceof RegistryError && error.code === "DENIED" && error.detail === "upstream_auth"
+
 /** Tokens are fetched for many requests, so their failures do not name the one that is told of them. */
-function about(what: string, error: unknown): unknown {
-  if (!(error instanceof RegistryError)) return error
+function about(what: string, error: RegistryError): RegistryError {
   const { askedMs, code, detail, message, retryAfterSeconds, status } = error
   return new RegistryError(code, `${what}: ${message}`, {
     status,
@@ -153,12 +246,4 @@ function endpointURL({ baseURL, mirrorOf }: Endpoint, { repository, path }: Regi
   url.pathname = `${baseURL.pathname.replace(/\/+$/, "")}/v2/${repository.path}/${path}`
   if (mirrorOf !== null) url.searchParams.set("ns", mirrorOf)
   return url
-}
-
-/** Null: a scheme that is not supported, or a realm that is no URL. */
-function readLogin({ scheme, parameters }: Challenge): Login | null {
-  if (scheme === "basic") return { kind: "basic" }
-  const realm = URL.parse(parameters["realm"] ?? "")
-  if (scheme !== "bearer" || realm === null) return null
-  return { kind: "bearer", realm, service: parameters["service"] ?? null }
 }

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache"
+import { readRetryAfter } from "../egress/answer.ts"
 import type { Egress, EgressRequest, EgressResponse } from "../egress/egress.ts"
 import type { Clock } from "../lib/clock.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
@@ -61,18 +62,14 @@ export class TokenCache {
   }
 
   async #fetch(request: TokenRequest, signal: AbortSignal): Promise<Token> {
-    const { registry, realm, service, scope, credential } = request
-    const url = new URL(realm)
-    if (service !== null) url.searchParams.set("service", service)
-    url.searchParams.set("scope", scope)
+    const { registry, realm, credential } = request
     if (credential !== null && !isTrustedRealm(registry, realm)) {
       const message = `Cannot log in to ${registry.host}: it sends clients to ${realm.host} for tokens, which is not known to belong to it`
       throw new RegistryError("DENIED", message, { detail: "upstream_auth" })
     }
-    const authorization = credential === null ? null : basicAuthorization(credential)
-    const response = await this.#send(request, { method: "GET", url, via: registry, authorization }, signal)
+    const response = await this.#send(request, tokenRequest(request), signal)
     const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
-    if (response.status !== 200) throw refusal(registry.host, realm, response.status)
+    if (response.status !== 200) throw refusal(request, response)
     return this.#parse(text, registry.host, realm)
   }
 
@@ -99,6 +96,22 @@ export class TokenCache {
   }
 }
 
+/** Docker's names: `service` tells the registry, `client_id` is for the server's log. */
+function tokenRequest({ registry, realm, service, scope, credential }: TokenRequest): EgressRequest {
+  const parameters = { ...(service === null ? {} : { service }), scope }
+  if (credential?.kind === "refresh") {
+    const grant = { grant_type: "refresh_token", refresh_token: credential.token, client_id: "registry-facade" }
+    const headers = { "content-type": "application/x-www-form-urlencoded" }
+    const body = new URLSearchParams({ ...grant, ...parameters }).toString()
+    return { method: "POST", url: realm, via: registry, headers, body }
+  }
+  const url = new URL(realm)
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  const authorization =
+    credential?.kind === "password" ? basicAuthorization(credential.username, credential.password) : null
+  return { method: "GET", url, via: registry, authorization }
+}
+
 const tokenKey = ({ registry, realm, service, scope, credential }: TokenRequest): string =>
   [registry.origin, realm.href, service ?? "", scope, credentialFingerprint(credential)].join("\n")
 
@@ -120,10 +133,16 @@ function safeParse(text: string): unknown {
   }
 }
 
-function refusal(host: string, realm: URL, status: number): RegistryError {
+function refusal({ registry, realm, credential }: TokenRequest, { status, headers }: EgressResponse): RegistryError {
+  const { host } = registry
   const text = `Cannot log in to ${host}: its token server ${realm.host} answered ${status}`
-  if (status === 429)
-    return new RegistryError("TOOMANYREQUESTS", `${text}: too many requests`, { retryAfterSeconds: 10 })
-  if (status >= 500) return new RegistryError("UNAVAILABLE", text, { retryAfterSeconds: 2 })
+  const asked = readRetryAfter(headers)
+  const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000 }
+  if (status === 429) return new RegistryError("TOOMANYREQUESTS", `${text}: too many requests`, wait)
+  if (status >= 500) return new RegistryError("UNAVAILABLE", `${text}; try again`, wait)
+  if (credential?.kind === "refresh" && (status === 404 || status === 405)) {
+    const message = `${text}: it takes no identity tokens; use a user and a password for ${host}`
+    return new RegistryError("DENIED", message, { detail: "upstream_auth" })
+  }
   return new RegistryError("DENIED", `${text}: check the credentials for ${host}`, { detail: "upstream_auth" })
 }

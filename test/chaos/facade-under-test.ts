@@ -44,7 +44,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     failureMs: 2,
     distrustMs: 200,
   },
-  documents: { attempts: 10, baseMs: 1, capMs: 10, patienceMs: 2000, budgetMs: 15_000 },
+  documents: { ...PRODUCTION.documents, attempts: 10, baseMs: 1, capMs: 10, patienceMs: 2000, budgetMs: 15_000 },
   egress: {
     ...PRODUCTION.egress,
     firstByteMs: 100,
@@ -54,6 +54,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
     perHost: 64,
     queueMs: 5000,
   },
+  credentials: { ...PRODUCTION.credentials, refusedMs: 1 },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   serving: { stallSeconds: 255 },
   maintenanceMs: 50,

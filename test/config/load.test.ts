@@ -257,7 +257,6 @@ describe("what is wrong with a configuration", () => {
 
   test.each([
     [{ blobserve: {} }, "blobserve"],
-    [{ registry: {}, dockerAuth: "auth.json" }, "dockerAuth"],
     [{ registry: {}, tracing: { otlpEndpoint: "http://x:4318" } }, "tracing.otlpEndpoint"],
     [{ registry: { remoteSpecProvider: { addr: "x:1" } } }, "registry.remoteSpecProvider"],
     [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],

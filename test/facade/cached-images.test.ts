@@ -12,6 +12,7 @@ import { RegistryUpstream } from "../../src/upstream/registry-upstream.ts"
 import { TokenCache } from "../../src/upstream/token.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { type Content, image, index, platform, type TestImage, type TestIndex } from "../helpers/images.ts"
+import { keychainOf } from "../helpers/keychain.ts"
 import { never } from "../helpers/layers.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 import { createWorkshop, type TestWorkshop } from "../helpers/workshop.ts"
@@ -40,9 +41,11 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
   const client = new RegistryClient({
     endpoint: { baseURL: url, mirrorOf: null, label: "other" },
     egress,
-    keychain: async () => null,
+    keychain: keychainOf(null),
     tokens,
     metrics,
+    clock: systemClock,
+    refusedMs: 0,
   })
   const { downloads } = workshop
   const upstream = new RegistryUpstream(client)
@@ -56,6 +59,8 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
     tags: { get: async () => null, set: async () => {} },
     tagTtlMs: 60_000,
     staleIfErrorMs: 0,
+    staleAfterMs: 3000,
+    staleAgainMs: 5000,
   })
   const root = async (name: string) =>
     (await reader.root(parseRegistryReference(`${server.host}/lab/${name}:1`), never)).descriptor.digest as string

@@ -13,8 +13,15 @@ export interface DockerRegistry {
   stop(): Promise<void>
 }
 
+export interface DockerRegistryOptions {
+  /** The section "auth" of its configuration. */
+  readonly auth?: Readonly<Record<string, unknown>>
+  /** user:password, for pushing. */
+  readonly credentials?: string
+}
+
 /** The registry of Docker's distribution, as Debian packages it. */
-export async function startDockerRegistry(): Promise<DockerRegistry> {
+export async function startDockerRegistry({ auth, credentials }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const dir = tempDir()
   const file = join(dir, "config.yml")
   const config = {
@@ -22,6 +29,7 @@ export async function startDockerRegistry(): Promise<DockerRegistry> {
     log: { level: "info", formatter: "json" },
     storage: { filesystem: { rootdirectory: join(dir, "data") } },
     http: { addr: "127.0.0.1:0", secret: "of one process" },
+    ...(auth === undefined ? {} : { auth }),
   }
   mkdirSync(join(dir, "data"))
   writeFileSync(file, JSON.stringify(config)) // JSON is YAML
@@ -30,12 +38,13 @@ export async function startDockerRegistry(): Promise<DockerRegistry> {
     env: { OTEL_TRACES_EXPORTER: "none" },
   })
   const host = match[1] ?? ""
+  const login = credentials === undefined ? [] : ["--dest-creds", credentials]
   const push: DockerRegistry["push"] = async (repository, tag, image, format = "oci") => {
     const layout = tempDir()
     writeLayout(layout, tag, image)
     const how = format === "oci" ? ["--all", "--preserve-digests"] : ["--all", "--format", format]
     const reference = `${host}/${repository}:${tag}`
-    const copy = ["skopeo", "--insecure-policy", "copy", ...how, "--dest-tls-verify=false"]
+    const copy = ["skopeo", "--insecure-policy", "copy", ...how, "--dest-tls-verify=false", ...login]
     await output([...copy, `oci:${layout}:${tag}`, `docker://${reference}`])
     return reference
   }

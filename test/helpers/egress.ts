@@ -20,7 +20,7 @@ export function testEgress(): Egress {
     progressMs: 5000,
     trickleBytes: 0,
     trickleMs: 60_000,
-    hostSettings: () => ({ insecureSkipVerify: false, ca: null }),
+    hostSettings: async () => ({ insecureSkipVerify: false, ca: null }),
   })
   return followRedirects(direct, { allowsPlainHTTP: () => true })
 }

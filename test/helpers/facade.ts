@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { startApp } from "../../src/app/app.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
+import { PRODUCTION, type Tuning } from "../../src/tuning.ts"
 import { tempDir } from "./temp-dir.ts"
 
 /** The sources in this process, or the compiled binary in its own. */
@@ -23,6 +24,8 @@ export interface FacadeOptions {
   readonly env?: Readonly<Record<string, string>>
   /** What the test's own requests need where the facade speaks TLS. */
   readonly clientTls?: { readonly ca: string; readonly cert?: string; readonly key?: string }
+  /** Of the sources: in place of production's. */
+  readonly tuning?: Tuning
   /** Of the binary, after the configuration. */
   readonly args?: readonly string[]
   /** Of the binary, before the command. */
@@ -83,7 +86,7 @@ interface Running {
 async function startSource(
   file: string,
   logs: Record<string, unknown>[],
-  { env = {} }: FacadeOptions,
+  { env = {}, tuning = PRODUCTION }: FacadeOptions,
 ): Promise<Running> {
   const log = createLogger({
     format: "json",
@@ -91,7 +94,7 @@ async function startSource(
     level: () => "debug",
     write: (line) => void logs.push(JSON.parse(line)),
   })
-  const app = await startApp(await loadConfig(file, env), { log })
+  const app = await startApp(await loadConfig(file, env), { log, tuning })
   const { promise: exited, resolve } = Promise.withResolvers<number>()
   const stop = async () => {
     await app.stop(true)

@@ -1,9 +1,16 @@
 import type { Role, UpstreamServer } from "./upstream-server.ts"
 
+export interface TokenQuestion {
+  readonly query: URLSearchParams
+  readonly authorization: string | null
+  /** Of a POST. */
+  readonly form: URLSearchParams | null
+}
+
 export interface TokenServer {
   readonly url: URL
   /** Every request for a token, with what was sent along. */
-  readonly asked: { readonly query: URLSearchParams; readonly authorization: string | null }[]
+  readonly asked: TokenQuestion[]
   /** Answers in place of the server; null leaves it to the server. */
   answer: ((number: number) => Response | null) | null
   readonly tokens: readonly string[]
@@ -13,12 +20,14 @@ export interface TokenServer {
 /** Gives a new token to everyone who asks. */
 export function startTokenServer(): TokenServer {
   const tokens: string[] = []
-  const asked: { readonly query: URLSearchParams; readonly authorization: string | null }[] = []
+  const asked: TokenQuestion[] = []
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
-    fetch: (request) => {
-      asked.push({ query: new URL(request.url).searchParams, authorization: request.headers.get("authorization") })
+    fetch: async (request) => {
+      const form = request.method === "POST" ? new URLSearchParams(await request.text()) : null
+      const { searchParams: query } = new URL(request.url)
+      asked.push({ query, authorization: request.headers.get("authorization"), form })
       const answer = started.answer?.(asked.length) ?? null
       if (answer !== null) return answer
       tokens.push(`token-${asked.length}`)

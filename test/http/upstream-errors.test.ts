@@ -31,8 +31,8 @@ interface Case {
   readonly retryAfter?: number
   /** Requests that the upstream sees. */
   readonly requests?: number
-  /** Answered by a host of its own, because how to log in is learnt for a host. */
-  readonly isApart?: boolean
+  /** Answered by a host of its own: how to log in is learnt for a host, and one that asks to be left alone is. */
+  readonly apart?: "login" | "busy"
 }
 
 const denied = { status: 403, code: "DENIED", detail: "upstream_auth" } as const
@@ -55,7 +55,7 @@ const MANIFESTS: Readonly<Record<string, Case>> = {
       plain(401, { "www-authenticate": `Bearer realm="${origin}/token?secret=${CANARY}",service="s"` }),
     ...denied,
     says: "token server",
-    isApart: true,
+    apart: "login",
   },
   limited: {
     answer: () => plain(429, { "retry-after": "0" }),
@@ -72,6 +72,7 @@ const MANIFESTS: Readonly<Record<string, Case>> = {
     says: "429",
     retryAfter: 3600,
     requests: 1,
+    apart: "busy",
   },
   broken: { answer: () => plain(500, { "retry-after": "0" }), ...unavailable, says: "500", requests: 4 },
   gateway: { answer: () => plain(502, { "retry-after": "0" }), ...unavailable, says: "502", requests: 4 },
@@ -82,6 +83,7 @@ const MANIFESTS: Readonly<Record<string, Case>> = {
     says: "503",
     retryAfter: 600,
     requests: 1,
+    apart: "busy",
   },
   teapot: { answer: () => plain(418), status: 502, code: "UNKNOWN", says: "418", requests: 1 },
   webpage: {
@@ -143,7 +145,7 @@ const BLOBS: Readonly<Record<string, Case>> = {
 
 describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode) => {
   let server: PullServer
-  let apart: UpstreamServer
+  let apart: Readonly<Record<"login" | "busy", UpstreamServer>>
   const answers = new Map<string, Promise<RawAnswer>>()
 
   beforeAll(async () => {
@@ -151,8 +153,8 @@ describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode
     const passwordFile = join(dir, "password")
     writeFileSync(passwordFile, `${CANARY}-password`)
     const images = await blobImages()
-    apart = startUpstream()
-    apart.roles.push((request, url) => misbehave(request, url))
+    apart = { login: startUpstream(), busy: startUpstream() }
+    for (const { roles } of Object.values(apart)) roles.push((request, url) => misbehave(request, url))
     const names = [...Object.keys(MANIFESTS), "flaky"]
     const base = (name: string, host: string) => `${hostOf(name, host)}/lab/${repositoryOf(name)}:1`
     server = await startPullServer({
@@ -176,10 +178,11 @@ describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode
   })
   afterAll(async () => {
     await server.stop()
-    apart.stop()
+    for (const upstream of Object.values(apart)) upstream.stop()
   })
 
-  const hostOf = (name: string, host: string) => (MANIFESTS[name]?.isApart === true ? apart.host : host)
+  const serverOf = (name: string): UpstreamServer => apart[MANIFESTS[name]?.apart ?? "login"]
+  const hostOf = (name: string, host: string) => (MANIFESTS[name]?.apart === undefined ? host : serverOf(name).host)
 
   async function expectCase(name: string, { status, code, says, detail, retryAfter, requests }: Case) {
     const answer = await answers.get(name)
@@ -193,7 +196,8 @@ describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode
     expect(answer.header("www-authenticate")).toBeNull()
     expect(answer.header("set-cookie")).toBeNull()
     const kind = name in BLOBS ? "blobs/sha256" : "manifests"
-    const asked = server.upstream.seen.filter(({ path }) => path.startsWith(`/v2/lab/${repositoryOf(name)}/${kind}`))
+    const { seen } = MANIFESTS[name]?.apart === undefined ? server.upstream : serverOf(name)
+    const asked = seen.filter(({ path }) => path.startsWith(`/v2/lab/${repositoryOf(name)}/${kind}`))
     const own = name in BLOBS ? asked.filter(({ path }) => isLayer(path)) : asked
     if (requests !== undefined) expect(own.length).toBe(requests)
   }

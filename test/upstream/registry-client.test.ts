@@ -1,16 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
-import { systemClock } from "../../src/lib/clock.ts"
+import { type Clock, systemClock } from "../../src/lib/clock.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import type { Credential } from "../../src/upstream/keychain.ts"
 import { RegistryClient } from "../../src/upstream/registry-client.ts"
 import { TokenCache } from "../../src/upstream/token.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { image, layer } from "../helpers/images.ts"
+import { keychainOf } from "../helpers/keychain.ts"
 import { never } from "../helpers/layers.ts"
 import { requireLogin, startTokenServer, type TokenServer } from "../helpers/login-server.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
-const ME: Credential = { username: "me", password: "hünter2:x" }
+const ME: Credential = { kind: "password", username: "me", password: "hünter2:x" }
 const BASIC = `Basic ${Buffer.from("me:hünter2:x").toString("base64")}`
 
 let upstream: UpstreamServer
@@ -26,15 +27,17 @@ afterEach(() => {
   tokens.stop()
 })
 
-function connect(credential: Credential | null) {
+function connect(credential: Credential | null, clock: Clock = systemClock) {
   const egress = testEgress()
   const metrics = createMetrics()
   const client = new RegistryClient({
     endpoint: { baseURL: upstream.url, mirrorOf: null, label: "other" },
     egress,
-    keychain: async () => credential,
+    keychain: keychainOf(credential),
     tokens: new TokenCache({ egress, clock: systemClock, metrics }),
     metrics,
+    clock,
+    refusedMs: 10_000,
   })
   const get = async (path = "manifests/1", name = "lab/app") => {
     const [host, repository] = [upstream.host, name]

@@ -20,6 +20,7 @@ import {
   sha256,
   type TestImage,
 } from "../helpers/images.ts"
+import { keychainOf } from "../helpers/keychain.ts"
 import { never } from "../helpers/layers.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
@@ -38,7 +39,15 @@ function connect(baseURL = server.url) {
   const tokens = new TokenCache({ egress, clock: systemClock, metrics })
   const endpoint = { baseURL, mirrorOf: null, label: "other" }
   const upstream = new RegistryUpstream(
-    new RegistryClient({ endpoint, egress, keychain: async () => null, tokens, metrics }),
+    new RegistryClient({
+      endpoint,
+      egress,
+      keychain: keychainOf(null),
+      tokens,
+      metrics,
+      clock: systemClock,
+      refusedMs: 0,
+    }),
   )
   const policy = {
     attempts: 4,

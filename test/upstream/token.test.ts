@@ -59,8 +59,8 @@ describe("TokenCache", () => {
       { scope: "repository:b:pull" },
       { service: "x" },
       { realm: new URL("?a=b", server.url) },
-      { credential: { username: "a", password: "b" } },
-      { credential: { username: "a", password: "c" } },
+      { credential: { kind: "password", username: "a", password: "b" } },
+      { credential: { kind: "password", username: "a", password: "c" } },
       { registry: new URL("http://127.0.0.1:5001") },
     ]
     const found = []

@@ -1,0 +1,86 @@
+import type { RegistryConfig } from "../config/load.ts"
+import { askHelper } from "../credentials/credential-helper.ts"
+import { parseDockerConfig } from "../credentials/docker-config.ts"
+import { DockerKeychain } from "../credentials/docker-keychain.ts"
+import { type Login, PasswordKeychain } from "../credentials/password-keychain.ts"
+import { proxyEnvironment } from "../egress/proxy.ts"
+import { WatchedFile } from "../lib/watched-file.ts"
+import type { Keychain } from "../upstream/keychain.ts"
+import type { Authorities } from "./outside.ts"
+import type { Tools } from "./tools.ts"
+
+export interface Secrets {
+  readonly keychain: Keychain
+  readonly authorities: Authorities
+  close(): void
+}
+
+const NO_KEYCHAIN: Keychain = { find: async () => null, forget: () => {} }
+
+/** Opens every file that says how to talk to upstreams, and follows its changes. Rejects for one that cannot be used. */
+export async function openSecrets({ dockerAuth, upstreams }: RegistryConfig, tools: Tools): Promise<Secrets> {
+  const opened: Pick<WatchedFile<unknown>, "close">[] = []
+  const open = async <Value>(what: string, path: string, parse: (text: string) => Value) => {
+    const file = await watch(what, path, parse, tools)
+    opened.push(file)
+    return file
+  }
+  const logins = new Map<string, Login>()
+  const authorities = new Map<string, WatchedFile<string>>()
+  for (const [host, { ca, passwordFile, username }] of upstreams) {
+    if (username !== null && passwordFile !== null)
+      logins.set(host, { username, password: await open(`the passwordFile of ${host}`, passwordFile, parsePassword) })
+    if (ca !== null) authorities.set(host, await open(`the ca of ${host}`, ca, parseAuthorities))
+  }
+  const docker = dockerAuth === null ? null : await open("dockerAuth", dockerAuth, parseDockerConfig)
+  const others = docker === null ? NO_KEYCHAIN : dockerKeychain(docker, tools)
+  return {
+    keychain: new PasswordKeychain(logins, others),
+    authorities,
+    close: () => {
+      for (const file of opened) file.close()
+    },
+  }
+}
+
+function dockerKeychain(
+  file: WatchedFile<ReturnType<typeof parseDockerConfig>>,
+  { log, tuning: { clock, credentials, proxies } }: Tools,
+): DockerKeychain {
+  const env = { ...process.env, ...proxyEnvironment(proxies) }
+  const { helperMs, knownMs } = credentials
+  const ask = async (name: string, server: string) => await askHelper(name, server, { clock, helperMs, env })
+  return new DockerKeychain({ file, ask, clock, log, knownMs })
+}
+
+async function watch<Value>(
+  what: string,
+  path: string,
+  parse: (text: string) => Value,
+  { log, metrics, tuning: { clock } }: Tools,
+): Promise<WatchedFile<Value>> {
+  const onReload = () => {
+    metrics.configReloads.inc({ result: "success" })
+    log.info("reloading file after change", { path })
+  }
+  const onFailure = (error: unknown) => {
+    metrics.configReloads.inc({ result: "failure" })
+    log.error("cannot use changed file, the old one stays in use", { path, error })
+  }
+  return await WatchedFile.open({ path, parse, clock, onReload, onFailure }).catch((cause) => {
+    throw new Error(`Cannot use ${what}, ${path}`, { cause })
+  })
+}
+
+/** Files of secrets often end with a line break that is not part of the secret. */
+function parsePassword(text: string): string {
+  const password = text.replace(/\r?\n$/, "")
+  if (password === "") throw new TypeError("it is empty")
+  return password
+}
+
+function parseAuthorities(text: string): string {
+  if (!/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(text))
+    throw new TypeError("it holds no certificate in PEM")
+  return text
+}

@@ -1,0 +1,98 @@
+import { parseJsonText } from "../lib/json-text.ts"
+import { canonicalHost, type Repository } from "../oci/reference.ts"
+import type { Credential } from "../upstream/keychain.ts"
+
+/** Where the credential for a repository is: in the file itself, or with a helper that knows it by `server`. */
+export type Entry =
+  | { readonly kind: "stored"; readonly credential: Credential }
+  | { readonly kind: "helper"; readonly helper: string; readonly server: string }
+
+/** A docker config.json, as far as it is about credentials. */
+export interface DockerConfig {
+  /** By `host` or `host/path`, in their canonical spelling. */
+  readonly entries: ReadonlyMap<string, Entry>
+  /** The helper for everything that has no entry. */
+  readonly store: string | null
+}
+
+/** The name under which Docker's own clients keep credentials of Docker Hub. */
+const DOCKER_HUB_SERVER = "https://index.docker.io/v1/"
+
+/**
+ * Reads Docker's config.json, and the auth.json of containers (containers-auth.json(5)), whose keys may hold a path.
+ * Throws an error that names the key which is wrong, and never what stands there.
+ */
+export function parseDockerConfig(text: string): DockerConfig {
+  const file = asRecord(parseJsonText(text).value, "the document")
+  const stored = Object.entries(asRecord(file["auths"], '"auths"')).flatMap(([key, value]) => {
+    const credential = readCredential(asRecord(value, `"auths" of ${key}`), key)
+    return credential === null ? [] : [[canonicalKey(key), { kind: "stored", credential }] as const]
+  })
+  const helpers = Object.entries(asRecord(file["credHelpers"], '"credHelpers"')).map(([key, value]) => {
+    const entry = { kind: "helper", helper: helperName(value, `"credHelpers" of ${key}`), server: serverOf(key) }
+    return [canonicalKey(key), entry] as const
+  })
+  const store = file["credsStore"]
+  const isStoreSet = store !== undefined && store !== null && store !== ""
+  return {
+    // A helper is asked even where the file holds something: it is what docker asks, and the newer of the two
+    entries: new Map<string, Entry>([...stored, ...(helpers as [string, Entry][])]),
+    store: isStoreSet ? helperName(store, '"credsStore"') : null,
+  }
+}
+
+/** The entry that fits best: the longest path, then the host, then the helper for everything. Null: there is none. */
+export function findEntry({ entries, store }: DockerConfig, { host, path }: Repository): Entry | null {
+  const parts = path.split("/")
+  const paths = parts.map((_, index) => [host, ...parts.slice(0, parts.length - index)].join("/"))
+  for (const key of [...paths, host]) {
+    const entry = entries.get(key)
+    if (entry !== undefined) return entry
+  }
+  return store === null ? null : { kind: "helper", helper: store, server: serverOf(host) }
+}
+
+const serverOf = (key: string): string => (canonicalKey(key) === "docker.io" ? DOCKER_HUB_SERVER : key)
+
+/** Older clients write the URL of an API; the path in it is no repository. */
+function canonicalKey(key: string): string {
+  const [, scheme = "", host = "", path = ""] = /^(https?:\/\/)?([^/]*)\/?(.*?)\/*$/.exec(key) ?? []
+  const isAPI = scheme !== "" || /^v[12]$/.test(path)
+  return isAPI || path === "" ? canonicalHost(host) : `${canonicalHost(host)}/${path}`
+}
+
+function readCredential(entry: Readonly<Record<string, unknown>>, key: string): Credential | null {
+  const field = (name: string) => asText(entry[name], `"${name}" of ${key}`)
+  const { registry, identity } = { registry: field("registrytoken"), identity: field("identitytoken") }
+  if (registry !== "") return { kind: "bearer", token: registry }
+  if (identity !== "") return { kind: "refresh", token: identity }
+  const auth = field("auth")
+  const [username, password] = auth === "" ? [field("username"), field("password")] : splitAuth(auth, key)
+  return username === "" && password === "" ? null : { kind: "password", username, password }
+}
+
+/** Docker's clients fill the end of a password with zero bytes. */
+function splitAuth(auth: string, key: string): readonly [string, string] {
+  const text = Buffer.from(auth, "base64").toString("utf8")
+  const colon = text.indexOf(":")
+  if (colon === -1) throw new TypeError(`"auth" of ${key} is not "user:password" in base64`)
+  return [text.slice(0, colon), text.slice(colon + 1).replace(/\0+$/, "")]
+}
+
+/** A name becomes part of a program's name, so it must not lead anywhere else. */
+function helperName(value: unknown, what: string): string {
+  if (typeof value === "string" && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value)) return value
+  throw new TypeError(`${what} is no name of a credential helper, like "ecr-login"`)
+}
+
+function asText(value: unknown, what: string): string {
+  if (value === undefined || value === null) return ""
+  if (typeof value === "string") return value
+  throw new TypeError(`${what} is not a text`)
+}
+
+function asRecord(value: unknown, what: string): Readonly<Record<string, unknown>> {
+  if (value === undefined || value === null) return {}
+  if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>
+  throw new TypeError(`${what} is not an object`)
+}
