@@ -6,13 +6,22 @@ import { StatusError } from "./open-range.ts"
 export function refusedAnswer(what: string, host: string, status: number, headers: Headers): RegistryError {
   const text = `${what}: ${host} answered ${status}`
   if (status === 401 || status === 403) {
-    return new RegistryError("DENIED", `${text}; check the credentials for ${host} and what they may read`, {
-      detail: "upstream_auth",
-    })
+    return new RegistryError(
+      "DENIED",
+      `${text}; check that the repository exists, and that the credentials for ${host} may read it`,
+      {
+        detail: "upstream_auth",
+      },
+    )
   }
   const asked = readRetryAfter(headers)
   const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000 }
-  if (status === 429) return new RegistryError("TOOMANYREQUESTS", `${text}; its limit of requests is reached`, wait)
+  if (status === 429)
+    return new RegistryError(
+      "TOOMANYREQUESTS",
+      `${text}; its limit of requests is reached, credentials or a mirror may raise it`,
+      wait,
+    )
   if (status >= 500 || status === 408 || status === 425)
     return new RegistryError("UNAVAILABLE", `${text}; try again`, wait)
   const isOdd = status < 400 || status === 416
@@ -56,7 +65,7 @@ export function failedRequest(what: string, error: unknown): RegistryError {
     case "denied":
       return new RegistryError("DENIED", text, { detail: "egress", cause: error })
     case "tls":
-      return new RegistryError("UNAVAILABLE", `${text}; does "upstreams" need a "ca" for it?`, {
+      return new RegistryError("UNAVAILABLE", `${text}; does "upstreams" need a "ca" or "plainHTTP" for it?`, {
         detail: "upstream_tls",
         cause: error,
       })

@@ -44,6 +44,8 @@ class HostPace {
   #pausedUntil: number | null = null
   #reason: "busy" | "failing" = "busy"
   #failures = 0
+  /** What the last failure was. */
+  #failure = ""
   #isBroken = false
   /** The one request that finds out whether a pause is over. */
   #probe: Promise<void> | null = null
@@ -57,13 +59,13 @@ class HostPace {
     const finish = await this.#turn(signal)
     try {
       const response = await egress(request, signal)
-      if (response.status >= 500) this.#failed()
+      if (response.status >= 500) this.#failed(`${this.#host} answered ${response.status}`)
       else this.#worked(finish !== null)
       this.#pauseFor(response)
       return response
     } catch (error) {
       const isTheirs = error instanceof EgressError && (error.fault === "network" || error.fault === "silent")
-      if (isTheirs) this.#failed()
+      if (isTheirs) this.#failed(error.message)
       throw error
     } finally {
       finish?.()
@@ -105,7 +107,7 @@ class HostPace {
     const seconds = Math.ceil(askedMs / 1000)
     if (this.#reason === "busy")
       return new EgressError("busy", `${this.#host} has asked to be left alone for ${seconds} s more`, { askedMs })
-    const message = `${this.#host} has failed ${this.#failures} times in a row, it is asked again in ${seconds} s`
+    const message = `${this.#failure}, ${this.#failures} times in a row; it is asked again in ${seconds} s`
     return new EgressError("network", message, { askedMs })
   }
 
@@ -118,11 +120,12 @@ class HostPace {
     this.#isBroken = false
   }
 
-  #failed(): void {
+  #failed(reason: string): void {
     const { clock, failures, openMs, maxOpenMs, onBreaker } = this.#options
     const isOpen = this.#pausedUntil !== null && this.#pausedUntil > clock.now()
     if (isOpen) return // it was on its way before
     this.#failures += 1
+    this.#failure = reason
     if (this.#failures < failures) return
     this.#reason = "failing"
     this.#pausedUntil = clock.now() + Math.min(maxOpenMs, openMs * 2 ** Math.min(this.#failures - failures, 10))

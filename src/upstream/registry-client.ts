@@ -91,7 +91,11 @@ export class RegistryClient {
         return response
       }
       if (challenges === MAX_CHALLENGES) {
-        this.#refuse(request, pass, (other) => this.#refusal(other, "does not accept the tokens of its token server"))
+        const reason =
+          pass.credential === null
+            ? "lets nobody read it without a login, or it does not exist"
+            : "does not accept the tokens of its token server"
+        this.#refuse(request, pass, (other) => this.#refusal(other, reason))
         return response
       }
       await response.body?.cancel()

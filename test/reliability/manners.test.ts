@@ -76,7 +76,7 @@ describe("a registry that limits how often it is asked", () => {
     expect((await scrape(metrics)).get(`breaker_open{dependency="${upstream.host}"}`)).toBe(1)
     expect(answer.status).toBe(503)
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(30)
-    expect(await answer.text()).toContain(`${upstream.host} has failed 5 times in a row, it is asked again in`)
+    expect(await answer.text()).toContain(`${upstream.host} answered 500, 5 times in a row; it is asked again in`)
   })
 })
 
