@@ -74,9 +74,13 @@ export class Dialer {
       this.#names.set(name, { addresses, until: this.#options.clock.now() + KNOWN_MS })
       return addresses
     } catch (cause) {
-      throw new EgressError("network", `${name} cannot be reached: its name has no address (${codesOf(cause)})`, {
-        cause,
-      })
+      throw new EgressError(
+        "network",
+        `${name} cannot be reached: its name has no address (${codesOf(cause)}); is it spelled right?`,
+        {
+          cause,
+        },
+      )
     }
   }
 
@@ -86,7 +90,10 @@ export class Dialer {
     const timer = AbortSignal.any([signal, over.signal])
     const port = Number(url.port || (url.protocol === "https:" ? 443 : 80))
     const late = clock.sleep(connectMs, timer).then(() => {
-      throw new EgressError("silent", `${url.host} cannot be reached: no connection within ${connectMs / 1000} s`)
+      throw new EgressError(
+        "silent",
+        `${url.host} cannot be reached: no connection within ${connectMs / 1000} s; may this machine connect to it?`,
+      )
     })
     const attempts = addresses.map(async (address, place) => {
       await clock.sleep(place * STAGGER_MS, timer)
@@ -99,7 +106,11 @@ export class Dialer {
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof EgressError) throw error
-      throw new EgressError("network", `${url.host} cannot be reached: ${codesOf(error)}`, { cause: error })
+      throw new EgressError(
+        "network",
+        `${url.host} cannot be reached: ${codesOf(error)}; does it run, and is the port right?`,
+        { cause: error },
+      )
     } finally {
       over.abort()
     }

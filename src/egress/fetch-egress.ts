@@ -160,7 +160,7 @@ async function answered(response: Response, { request, url, options, signal }: A
   }
 }
 
-const TLS_CODES = /CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO_VERIFY/
+const TLS_CODES = /CERT|TLS|SSL|EPROTO|SELF_SIGNED|UNABLE_TO_VERIFY/
 
 function failure(url: URL, proxy: URL | null, error: unknown): EgressError {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""

@@ -106,7 +106,9 @@ describe.skipIf(openssl.isMissing)(`certificates of upstreams${openssl.note}`, (
     })
     stops.push(() => server.stop(true))
 
-    expect((await pull(await start(`localhost:${server.port}`, {}))).status).toBe(503)
+    const answer = await pull(await start(`localhost:${server.port}`, {}))
+    expect(answer.status).toBe(503)
+    expect(await answer.text()).toMatch(/does .*upstreams.* need a .*ca.* or .*plainHTTP/)
     expect(seen).toEqual([])
   })
 
