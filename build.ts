@@ -1,7 +1,19 @@
 import { mkdir, rm } from "node:fs/promises"
+import { parseArgs } from "node:util"
+import { writeImage } from "./deploy/image/write-image.ts"
+import { version } from "./package.json" with { type: "json" }
 
-/** Builds `dist/registry-facade`, one file that needs no Bun and reads no .env and no bunfig where it runs. */
+/**
+ * Builds `dist/registry-facade`, one file that needs no Bun and reads no .env and no bunfig where it runs.
+ *
+ *     bun build.ts             for this machine
+ *     bun build.ts --all       for all machines, as dist/registry-facade-linux-x64 and so on
+ *     bun build.ts --oci DIR   the container image for all architectures, as an OCI layout
+ *
+ * Bun gets itself for other machines from the npm registry.
+ */
 const OUTFILE = "dist/registry-facade"
+const TARGETS = ["linux-x64", "linux-x64-musl", "linux-arm64", "linux-arm64-musl"] as const
 
 function output(command: readonly string[]): string {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...command])
@@ -18,10 +30,27 @@ function commitOf(): string {
 }
 
 const commit = commitOf()
-await mkdir("dist", { recursive: true })
-await rm(OUTFILE, { force: true })
-const flags = ["--compile", "--minify-syntax", "--minify-whitespace", "--bytecode", "--format=esm"]
-const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"]
-const stamp = ["--define", `BUILD_COMMIT=${JSON.stringify(commit)}`]
-output([process.execPath, "build", "src/main.ts", ...flags, ...isolation, ...stamp, "--outfile", OUTFILE])
-console.log(`${OUTFILE}: ${Math.round(Bun.file(OUTFILE).size / 1e6)} MB, commit ${commit}`)
+
+/** Null: for this machine. Gives the file. */
+async function build(target: (typeof TARGETS)[number] | null): Promise<string> {
+  const outfile = target === null ? OUTFILE : `${OUTFILE}-${target}`
+  await mkdir("dist", { recursive: true })
+  await rm(outfile, { force: true })
+  const flags = ["--compile", "--minify-syntax", "--minify-whitespace", "--bytecode", "--format=esm"]
+  const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"]
+  const stamp = ["--define", `BUILD_COMMIT=${JSON.stringify(commit)}`]
+  const machine = target === null ? [] : [`--target=bun-${target}`]
+  output([process.execPath, "build", "src/main.ts", ...flags, ...isolation, ...stamp, ...machine, "--outfile", outfile])
+  console.log(`${outfile}: ${Math.round(Bun.file(outfile).size / 1e6)} MB, commit ${commit}`)
+  return outfile
+}
+
+const { values } = parseArgs({ options: { all: { type: "boolean" }, oci: { type: "string" } } })
+if (values.oci !== undefined) {
+  const binaries = { amd64: await build("linux-x64"), arm64: await build("linux-arm64") }
+  console.log(`${values.oci}: ${await writeImage({ dir: values.oci, binaries, version, commit })}`)
+} else if (values.all === true) {
+  for (const target of TARGETS) await build(target)
+} else {
+  await build(null)
+}
