@@ -34,7 +34,8 @@ export function refusedAnswer(what: string, host: string, status: number, header
 export function parseRetryAfter(header: string | null, now: number): number | null {
   if (header === null) return null
   if (/^\d{1,9}$/.test(header.trim())) return Number(header)
-  const date = Date.parse(header)
+  // Other texts are dates to JavaScript as well: "-1" is one
+  const date = /^\s*[A-Z][a-z]{2,8},? /.test(header) ? Date.parse(header) : Number.NaN
   return Number.isNaN(date) ? null : Math.max(0, Math.ceil((date - now) / 1000))
 }
 

@@ -258,7 +258,7 @@ describe("secrets", () => {
     expect((await facade.get("/v2/")).status).toBe(200)
   })
 
-  test("no host sees what is meant for another", () => {
+  test("C1, C9: no host sees what is meant for another", () => {
     for (const host of HOSTS) {
       const text = hosts[host].seen.map(({ path, headers }) => `${path} ${JSON.stringify([...headers])}`).join("\n")
       expect([host, heldBy(text).filter((kind) => !MAY_SEE[host].includes(kind))]).toEqual([host, []])
@@ -269,7 +269,7 @@ describe("secrets", () => {
     expect(heldBy(proxied)).toEqual(["proxy"])
   })
 
-  test("none is in a log line, a metric, an answer, or on disk", async () => {
+  test("C9: none is in a log line, a metric, an answer, or on disk", async () => {
     const scraped = await (await fetch(`http://${metrics}/metrics`)).text()
     const stored = readdirSync(join(dir, "store"), { recursive: true, encoding: "utf8" })
       .map((name) => join(dir, "store", name))

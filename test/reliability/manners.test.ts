@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
+import { connect, createServer } from "node:net"
 import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, opaqueLayer, sha256, type TestImage } from "../helpers/images.ts"
 import { IMPATIENT } from "../helpers/impatient.ts"
@@ -132,4 +133,27 @@ describe("mirrors", () => {
     expect(await answer.text()).toContain(`Cannot find image ${upstream.host}/lab/app:1`)
     expect(upstream.seen.length).toBeGreaterThan(0)
   })
+})
+
+test("Q-U2: connections are used again: twenty requests, one after the other, are not twenty connections", async () => {
+  const layers = Array.from({ length: 20 }, (_, seed) => opaqueLayer(2000, 300 + seed))
+  upstream.add("lab/app", "1", await image({ layers }))
+  let connections = 0
+  const counter = createServer((client) => {
+    connections += 1
+    const forward = connect(Number(upstream.url.port), "127.0.0.1")
+    client.pipe(forward).pipe(client)
+    client.on("error", () => forward.destroy())
+    forward.on("error", () => client.destroy())
+  })
+  await new Promise<void>((resolve) => counter.listen(0, "127.0.0.1", resolve))
+  const address = counter.address()
+  const host = `127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+  await start({ specs: { app: { baseRef: `${host}/lab/app:1` } }, registry: { tagTTL: "1h" } })
+  await manifest()
+  for (const { digest } of layers) await (await facade.get(`/v2/fixed/app/blobs/${digest}`)).arrayBuffer()
+
+  expect(upstream.seen.length).toBeGreaterThanOrEqual(22)
+  expect(connections).toBeLessThanOrEqual(4) // one of them finds out whether the address answers
+  counter.close()
 })
