@@ -24,21 +24,19 @@ const DOCKER_HUB_SERVER = "https://index.docker.io/v1/"
  */
 export function parseDockerConfig(text: string): DockerConfig {
   const file = asRecord(parseJsonText(text).value, "the document")
-  const stored = Object.entries(asRecord(file["auths"], '"auths"')).flatMap(([key, value]) => {
+  const entries = new Map<string, Entry>()
+  for (const [key, value] of Object.entries(asRecord(file["auths"], '"auths"'))) {
     const credential = readCredential(asRecord(value, `"auths" of ${key}`), key)
-    return credential === null ? [] : [[canonicalKey(key), { kind: "stored", credential }] as const]
-  })
-  const helpers = Object.entries(asRecord(file["credHelpers"], '"credHelpers"')).map(([key, value]) => {
-    const entry = { kind: "helper", helper: helperName(value, `"credHelpers" of ${key}`), server: serverOf(key) }
-    return [canonicalKey(key), entry] as const
-  })
+    if (credential !== null) entries.set(canonicalKey(key), { kind: "stored", credential })
+  }
+  // A helper is asked even where the file holds something: it is what docker asks, and the newer of the two
+  for (const [key, value] of Object.entries(asRecord(file["credHelpers"], '"credHelpers"'))) {
+    const helper = helperName(value, `"credHelpers" of ${key}`)
+    entries.set(canonicalKey(key), { kind: "helper", helper, server: serverOf(key) })
+  }
   const store = file["credsStore"]
   const isStoreSet = store !== undefined && store !== null && store !== ""
-  return {
-    // A helper is asked even where the file holds something: it is what docker asks, and the newer of the two
-    entries: new Map<string, Entry>([...stored, ...(helpers as [string, Entry][])]),
-    store: isStoreSet ? helperName(store, '"credsStore"') : null,
-  }
+  return { entries, store: isStoreSet ? helperName(store, '"credsStore"') : null }
 }
 
 /** The entry that fits best: the longest path, then the host, then the helper for everything. Null: there is none. */
@@ -63,7 +61,7 @@ function canonicalKey(key: string): string {
 
 function readCredential(entry: Readonly<Record<string, unknown>>, key: string): Credential | null {
   const field = (name: string) => asText(entry[name], `"${name}" of ${key}`)
-  const { registry, identity } = { registry: field("registrytoken"), identity: field("identitytoken") }
+  const [registry, identity] = [field("registrytoken"), field("identitytoken")]
   if (registry !== "") return { kind: "bearer", token: registry }
   if (identity !== "") return { kind: "refresh", token: identity }
   const auth = field("auth")
