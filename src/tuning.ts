@@ -142,7 +142,7 @@ export const PRODUCTION: Tuning = {
   },
   credentials: { helperMs: 10_000, knownMs: 60_000, refusedMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
-  serving: { stallSeconds: 255 },
+  serving: { stallSeconds: 240 },
   maintenanceMs: 10 * 60 * 1000,
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {

@@ -35,8 +35,8 @@ export interface ListenOptions {
 
 /**
  * Patience with clients that take nothing of their answer has no end, as long as few requests are in progress. Above
- * `patientRequests`, new ones are cut off when nothing of their answer could be sent for so long, at most 255 s. So
- * clients that stall can never hold all that there is.
+ * `patientRequests`, new ones are cut off when nothing of their answer could be sent for so long. So clients that
+ * stall can never hold all that there is. Bun counts in steps of 4 s up to 240 s, and in whole minutes above.
  */
 export interface StallPolicy {
   readonly patientRequests: number

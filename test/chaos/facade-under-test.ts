@@ -56,7 +56,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   },
   credentials: { ...PRODUCTION.credentials, refusedMs: 1 },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
-  serving: { stallSeconds: 255 },
+  serving: { stallSeconds: 240 },
   maintenanceMs: 50,
   shutdown: { cutMs: 2000 },
   auth: PRODUCTION.auth,
