@@ -52,7 +52,7 @@ export const QUICK: Plan = {
   rounds: 1,
   transferRounds: 1,
   loadSeconds: 0.2,
-  warmSeconds: 0.1,
+  warmSeconds: 0.5,
   connections: 4,
   smallBlobs: 3,
   bigBytes: 9 * MIB,

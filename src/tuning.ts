@@ -8,6 +8,7 @@ import type { PublishPolicy } from "./ipfs/publisher.ts"
 import type { TurnsPolicy } from "./ipfs/turns.ts"
 import { type Clock, systemClock } from "./lib/clock.ts"
 import type { RedisPolicy } from "./redis/redis.ts"
+import type { RemoteSpecPolicy } from "./spec/remote.ts"
 
 /** Patience with the IPFS node, in milliseconds. */
 export interface IpfsTuning {
@@ -47,6 +48,13 @@ export interface Tuning {
     readonly staleAfterMs: number
     readonly staleAgainMs: number
   }
+  /** Specs from other servers. */
+  readonly specs: RemoteSpecPolicy & {
+    /** How long a server may take to answer, for each attempt. */
+    readonly attemptsMs: readonly number[]
+  }
+  /** When static layers that cannot be loaded are tried again. */
+  readonly staticLayers: { readonly baseMs: number; readonly capMs: number; readonly staleMs: number }
   /** How long a client waits for an image to be composed before it is told to come back; clients give up at 30 s. */
   readonly composing: { readonly patienceMs: number }
   readonly egress: {
@@ -125,6 +133,15 @@ export const PRODUCTION: Tuning = {
     staleAfterMs: 3000,
     staleAgainMs: 5000,
   },
+  specs: {
+    attemptsMs: [2000, 8000],
+    ttlMs: 30_000,
+    unknownTtlMs: 1000,
+    failureMs: 500,
+    staleMs: 60 * 60_000,
+    probeMs: 15_000,
+  },
+  staticLayers: { baseMs: 1000, capMs: 30_000, staleMs: 5000 },
   composing: { patienceMs: 25_000 },
   egress: {
     connectMs: 5000,

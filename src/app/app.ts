@@ -62,6 +62,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
     await stop(true)
     throw error
   }
+  parts.watch()
   void keepUp(store, tuning, background.signal)
   const retire = () => {
     readiness.failed("serving", "the process is shutting down")

@@ -1,5 +1,6 @@
 import type { Downloads } from "../blob/downloads.ts"
 import type { RegistryConfig } from "../config/load.ts"
+import type { Egress } from "../egress/egress.ts"
 import { CachedImages } from "../facade/cached-images.ts"
 import type { LayerSources } from "../facade/contribute.ts"
 import { ImageLayerSource } from "../layer/image.ts"
@@ -8,8 +9,8 @@ import type { Trust } from "../oci/reference.ts"
 import type { DiskStore } from "../store/disk.ts"
 import { allowUpstreams } from "../upstream/policy.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
-import { buildEgress, buildUpstream } from "./outside.ts"
-import { openSecrets } from "./secrets.ts"
+import { buildUpstream } from "./outside.ts"
+import type { Secrets } from "./secrets.ts"
 import type { Sharing } from "./sharing.ts"
 import type { Tools } from "./tools.ts"
 
@@ -17,23 +18,22 @@ export interface Readers {
   readonly readers: Readonly<Record<Trust, ImageReader>>
   /** The layers that come from elsewhere. */
   readonly fetched: Readonly<Record<Trust, Pick<LayerSources, "image" | "url">>>
-  close(): void
 }
 
-interface Keeping {
+interface Means {
   readonly store: DiskStore
   readonly sharing: Sharing
   readonly downloads: Downloads
+  readonly egress: Readonly<Record<Trust, Egress>>
+  readonly keychain: Secrets["keychain"]
 }
 
 /** Everything that reads from elsewhere, for specs of operators and, with less reach, for those of others. */
-export async function buildReaders(
+export function buildReaders(
   config: RegistryConfig,
-  { store, sharing, downloads }: Keeping,
+  { store, sharing, downloads, egress, keychain }: Means,
   tools: Tools,
-): Promise<Readers> {
-  const { authorities, keychain, close } = await openSecrets(config, tools)
-  const egress = buildEgress(config, authorities, tools)
+): Readers {
   const read = (trust: Trust) =>
     new CachedImages({
       upstream: buildUpstream(config, { egress: egress[trust], keychain }, tools),
@@ -54,5 +54,5 @@ export async function buildReaders(
     image: new ImageLayerSource(readers[trust]),
     url: new UrlLayerSource({ egress: egress[trust], downloads, store, facts: store.facts("layer") }),
   })
-  return { readers, fetched: { operator: fetchedBy("operator"), remote: fetchedBy("remote") }, close }
+  return { readers, fetched: { operator: fetchedBy("operator"), remote: fetchedBy("remote") } }
 }

@@ -4,8 +4,8 @@ import type { BlobSource } from "./blob.ts"
 export interface DownloadEvents {
   /** A source gave bytes that are not the blob. */
   mismatch(source: BlobSource): void
-  /** The transfer goes on at `offset`, after a failure. */
-  resumed(source: BlobSource, offset: number): void
+  /** The transfer begins; at an `offset`, it goes on after a failure. */
+  opened(source: BlobSource, offset: number): void
   /** The blob was served, but the store failed to keep it. */
   notKept(error: unknown): void
 }

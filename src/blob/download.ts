@@ -216,7 +216,7 @@ export class Download {
     const opened = await openFirst(source, { ...this.#options, offset: start, signal })
     if (opened === null) return
     try {
-      if (start > 0) events.resumed(opened.source, start)
+      events.opened(opened.source, start)
       await this.#drain(opened.source, opened.stream, spool)
     } catch (error) {
       signal.throwIfAborted()

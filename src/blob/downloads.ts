@@ -268,9 +268,9 @@ export class Downloads {
         metrics.integrityFailures.inc({ source: name })
         log.warn("blob does not match its digest", { digest, source: name, origin })
       },
-      resumed: ({ name, origin }, offset) => {
-        metrics.upstreamResumes.inc()
-        log.debug("resuming blob", { digest, source: name, origin, offset })
+      opened: ({ name, origin }, offset) => {
+        if (offset > 0) metrics.upstreamResumes.inc()
+        log.debug(offset > 0 ? "resuming blob" : "fetching blob", { digest, source: name, origin, offset })
       },
       notKept: (error) => log.warn("cannot keep blob in the store", { digest, error }),
     }

@@ -1,6 +1,7 @@
 import { buildRegistry } from "../app/registry.ts"
 import { loadConfig } from "../config/load.ts"
 import type { ComposedPlatform, Composition } from "../facade/composer.ts"
+import { explainLayers } from "../facade/explain.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { formatPlatform, isSamePlatform, parsePlatform } from "../oci/platform.ts"
 import { readArguments } from "./args.ts"
@@ -41,25 +42,19 @@ function describe({ platforms, root }: Composition, wanted: string | undefined) 
   return { root: summary(root.descriptor), platforms: chosen.map(describePlatform) }
 }
 
-function describePlatform({ platform, manifest, config, baseLayers, contributions }: ComposedPlatform) {
-  const base = baseLayers.map(({ descriptor, sources }) => ({
-    from: "base",
-    sources: sources.map(({ origin }) => origin),
-    ...summary(descriptor),
-  }))
-  const added = contributions
-    .flatMap(({ layers }) => layers)
-    .map(({ descriptor, createdBy, diffID, sources }) => ({
-      from: createdBy.replace(/^registry-facade: /, ""),
-      sources: sources.map(({ origin }) => origin),
-      ...summary(descriptor),
-      diffID,
-    }))
+function describePlatform(composed: ComposedPlatform) {
+  const { platform, manifest, config } = composed
   return {
     platform: formatPlatform(platform),
     manifest: { ...summary(manifest.descriptor), content: parsed(manifest.bytes) },
     config: { ...summary(config.descriptor), content: parsed(config.bytes) },
-    layers: [...base, ...added],
+    layers: explainLayers(composed).map(({ rule, from, sources, descriptor, diffID }) => ({
+      rule,
+      from,
+      sources,
+      ...summary(descriptor),
+      ...(diffID === null ? {} : { diffID }),
+    })),
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Problem } from "../lib/validate.ts"
 import { parseReference } from "../oci/reference.ts"
-import type { ConfigFile } from "./schema.ts"
+import type { ConfigFile, SpecProviderSection } from "./schema.ts"
 import { sharingProblems } from "./sharing.ts"
 
 /** What a schema cannot say: parts that need each other, and texts with a grammar of their own. */
@@ -10,7 +10,7 @@ export function checkMeaning(config: ConfigFile): readonly Problem[] {
     return [{ path: [], message: 'expected "registry" or "blobserve", there is nothing to serve' }]
   }
   if (registry === undefined) return []
-  const checks = [checkAuth, checkTls, checkStaticLayers, checkUpstreams, sharingProblems]
+  const checks = [checkAuth, checkTls, checkStaticLayers, checkSpecProviders, checkUpstreams, sharingProblems]
   return checks.flatMap((check) => check(registry))
 }
 
@@ -48,6 +48,32 @@ function checkStaticLayers({ staticLayer = [] }: Registry): readonly Problem[] {
   })
 }
 
+function checkSpecProviders({ remoteSpecProvider = [] }: Registry): readonly Problem[] {
+  const isList = Array.isArray(remoteSpecProvider)
+  return [remoteSpecProvider].flat().flatMap((provider, index) => {
+    const { at, message } = "url" in provider ? checkHttpProvider(provider.url) : checkGrpcProvider(provider)
+    return at === null ? [] : [{ path: ["registry", "remoteSpecProvider", ...(isList ? [index] : []), at], message }]
+  })
+}
+
+interface ProviderFault {
+  /** The key that is wrong; null: none is. */
+  readonly at: string | null
+  readonly message: string
+}
+
+const NO_FAULT: ProviderFault = { at: null, message: "" }
+
+const checkHttpProvider = (url: string): ProviderFault =>
+  URL.canParse(url) ? NO_FAULT : { at: "url", message: "is no URL" }
+
+function checkGrpcProvider({ addr, tls }: Exclude<SpecProviderSection, { url: string }>): ProviderFault {
+  if (!/:\d{1,5}$|^unix:/.test(addr))
+    return { at: "addr", message: 'expected "host:port", or a target of gRPC like "dns:///host:port"' }
+  const isHalf = ((tls?.crt ?? "") === "") !== ((tls?.key ?? "") === "")
+  return isHalf ? { at: "tls", message: 'needs both "crt" and "key", or neither' } : NO_FAULT
+}
+
 function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
   return Object.entries(upstreams).flatMap(([host, { username, passwordFile }]) => {
     const path = ["registry", "upstreams", host]
@@ -65,7 +91,6 @@ const NOT_YET = "is not available yet, remove it or turn it off"
 export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = [
   [["blobserve"], ({ blobserve }) => blobserve !== undefined],
   [["tracing", "otlpEndpoint"], ({ tracing }) => (tracing?.otlpEndpoint ?? "") !== ""],
-  [["registry", "remoteSpecProvider"], ({ registry }) => [registry?.remoteSpecProvider ?? []].flat().length > 0],
 ]
 
 export const unavailableSections = (config: ConfigFile): readonly Problem[] =>

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises"
-import { dirname, resolve } from "node:path"
+import { dirname, isAbsolute, join, resolve } from "node:path"
 import { parseDuration } from "../lib/duration.ts"
 import { type JsonText, parseJsonText } from "../lib/json-text.ts"
 import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
@@ -10,6 +10,7 @@ import {
   type ConfigFile,
   configSchema,
   type RegistrySection,
+  type SpecProviderSection,
   type StaticLayerSection,
   type UpstreamSection,
 } from "./schema.ts"
@@ -37,6 +38,7 @@ export interface RegistryConfig {
   readonly storeMaxSizeBytes: number
   readonly storeMinFreeBytes: number
   readonly staticLayers: readonly StaticLayerConfig[]
+  readonly specProviders: readonly SpecProviderConfig[]
   readonly fixedSpecs: string | null
   readonly tagTtlMs: number
   readonly staleIfErrorMs: number
@@ -72,6 +74,15 @@ export interface StaticLayerConfig {
   readonly text: string
 }
 
+export type SpecProviderConfig =
+  | {
+      readonly kind: "grpc"
+      readonly addr: string
+      readonly tls: { readonly ca: string | null; readonly crt: string | null; readonly key: string | null } | null
+      readonly serverName: string | null
+    }
+  | { readonly kind: "http"; readonly url: string }
+
 export interface UpstreamConfig {
   readonly plainHTTP: boolean | null
   readonly insecureSkipVerify: boolean
@@ -81,7 +92,11 @@ export interface UpstreamConfig {
   readonly passwordFile: string | null
 }
 
-/** Reads and checks a configuration file. Rejects with an error whose message tells people what to correct. */
+/**
+ * Reads and checks a configuration file. Rejects with an error whose message tells people what to correct.
+ * TELEPRESENCE_ROOT stands before absolute paths of what a container mounts, as with the original: it is where the
+ * files of a container are while its program runs outside.
+ */
 export async function loadConfig(file: string, env: Environment = process.env): Promise<Config> {
   return toConfig(resolve(file), await readConfigFile(file), env)
 }
@@ -120,7 +135,10 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
     readinessProbeAddr: config.readinessProbeAddr || null,
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
     shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
-    registry: config.registry === undefined ? null : toRegistry(dirname(file), config.registry, { env, dockerAuth }),
+    registry:
+      config.registry === undefined
+        ? null
+        : toRegistry(pathsOf(dirname(file), env), config.registry, { env, dockerAuth }),
   }
 }
 
@@ -130,14 +148,31 @@ interface Surroundings {
   readonly dockerAuth: string | undefined
 }
 
-function toRegistry(dir: string, section: RegistrySection, { env, dockerAuth }: Surroundings): RegistryConfig {
+interface Paths {
+  /** Of the configuration file. */
+  readonly dir: string
+  /** An absolute path; null for what is not given. */
+  readonly path: (text: string | undefined) => string | null
+  /** The same for what a container mounts. */
+  readonly mounted: (text: string | undefined) => string | null
+}
+
+function pathsOf(dir: string, env: Environment): Paths {
+  const mountRoot = env["TELEPRESENCE_ROOT"] ?? ""
   const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
+  const mounted = (text: string | undefined) =>
+    mountRoot !== "" && text !== undefined && isAbsolute(text) ? join(mountRoot, text) : path(text)
+  return { dir, path, mounted }
+}
+
+function toRegistry(paths: Paths, section: RegistrySection, { env, dockerAuth }: Surroundings): RegistryConfig {
+  const { dir, mounted, path } = paths
   const layers = section.staticLayer ?? []
   return {
     host: section.host ?? "0.0.0.0",
     port: section.port ?? 31_750,
     prefix: normalPrefix(section.prefix ?? ""),
-    store: path(section.store),
+    store: mounted(section.store),
     storeMaxSizeBytes: section.storeMaxSizeBytes ?? 0,
     storeMinFreeBytes: section.storeMinFreeBytes ?? 1_073_741_824,
     staticLayers: layers.map(({ type, ref }) => ({
@@ -145,6 +180,7 @@ function toRegistry(dir: string, section: RegistrySection, { env, dockerAuth }: 
       ref: type === "image" ? absoluteImage(dir, ref) : resolve(dir, ref),
       text: ref,
     })),
+    specProviders: [section.remoteSpecProvider ?? []].flat().map((provider) => toSpecProvider(paths, provider)),
     fixedSpecs: path(section.fixedSpecFN),
     tagTtlMs: parseDuration(section.tagTTL ?? "60s"),
     staleIfErrorMs: parseDuration(section.staleIfError ?? "24h"),
@@ -157,9 +193,9 @@ function toRegistry(dir: string, section: RegistrySection, { env, dockerAuth }: 
         toUpstream(dir, upstream),
       ]),
     ),
-    tls: toTls(path, section.tls),
+    tls: toTls(mounted, section.tls),
     auth: toAuth(path, section),
-    dockerAuth: path(dockerAuth),
+    dockerAuth: mounted(dockerAuth),
   }
 }
 
@@ -175,6 +211,13 @@ function toAuth(path: ToPath, { auth, requireAuth }: RegistrySection): AuthConfi
 function toTls(path: ToPath, tls: RegistrySection["tls"]): TlsConfig | null {
   const [crt, key] = [path(tls?.crt), path(tls?.key)]
   return crt === null || key === null ? null : { crt, key, clientCA: path(tls?.clientCA) }
+}
+
+function toSpecProvider({ mounted }: Paths, provider: SpecProviderSection): SpecProviderConfig {
+  if ("url" in provider) return { kind: "http", url: provider.url }
+  const { addr, serverName, tls } = provider
+  const files = tls === undefined ? null : { ca: mounted(tls.ca), crt: mounted(tls.crt), key: mounted(tls.key) }
+  return { kind: "grpc", addr, tls: files, serverName: serverName || null }
 }
 
 /** A tag or a digest at the end of a layout's path is not touched by resolving it. */

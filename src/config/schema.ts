@@ -47,14 +47,14 @@ const grpcProvider = closed(
   {
     addr: Type.String({ minLength: 1, description: "host:port of a gRPC server." }),
     tls: Type.Optional(tlsClient),
-    serverName: text("Name in the server's certificate, where it is not the host of addr."),
+    serverName: text("Name in the server's certificate. Default: the host of addr, or ws-manager."),
   },
   "A gRPC server.",
 )
 const httpProvider = closed(
   {
     url: Type.String({
-      pattern: "^https?://",
+      pattern: "^https?://.*\\{id\\}",
       expected: "an http or https URL with {id} in it",
       description: "URL that gives an ImageSpec as JSON; {id} stands for the name.",
     }),
@@ -253,4 +253,5 @@ export const configSchema = closed(
 export type ConfigFile = Static<typeof configSchema>
 export type RegistrySection = NonNullable<ConfigFile["registry"]>
 export type UpstreamSection = Static<typeof upstream>
+export type SpecProviderSection = Static<typeof specProvider>
 export type StaticLayerSection = Static<typeof staticLayer>

@@ -2,7 +2,7 @@ import type { BlobSource } from "../blob/blob.ts"
 import { type BaseImage, composeImage } from "../compose/compose.ts"
 import { type ComposedEntry, composeIndex } from "../compose/image-index.ts"
 import { scratchImage, scratchIndex } from "../compose/scratch.ts"
-import type { LayerRequest } from "../layer/layer.ts"
+import type { LayerRequest, PlacedRequest } from "../layer/layer.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
@@ -28,7 +28,8 @@ export interface ComposerOptions {
   readonly readers: Readonly<Record<Trust, ImageReader>>
   readonly layers: Readonly<Record<Trust, LayerSources>>
   /** Layers that every image gets, before those of its spec. */
-  readonly staticLayers: readonly LayerRequest[]
+  readonly staticLayers: readonly PlacedRequest[]
+  readonly staticSources: LayerSources
   readonly defaultPlatform: Platform
   readonly log: Logger
 }
@@ -196,9 +197,9 @@ export class Composer {
     platform: Platform,
     signal: AbortSignal,
   ): Promise<readonly Added[] | null> {
-    const { layers: sources, staticLayers } = this.#options
+    const { layers: sources, staticLayers, staticSources } = this.#options
     const [common, own] = await Promise.all([
-      contributeAll(sources.operator, staticLayers, { trust: "operator", platform, signal }),
+      contributeAll(staticSources, staticLayers, { trust: "operator", platform, signal }),
       contributeAll(sources[trust], layers, { trust, platform, signal }),
     ])
     return common === null || own === null ? null : [...common, ...own]
@@ -216,14 +217,16 @@ export class Composer {
     }
   }
 
-  #staleReferences({ base, layers, trust }: ImageSpec): readonly string[] {
+  /** The answer holds nothing of the spec but references: compositions live long, and content in specs is large. */
+  #staleReferences({ base, layers, trust }: ImageSpec): () => readonly string[] {
     const { readers, staticLayers } = this.#options
     const own = [...(base.kind === "scratch" ? [] : [base]), ...imagesOf(layers)]
-    const stale = [
-      ...own.filter((reference) => readers[trust].isStale(reference)),
-      ...imagesOf(staticLayers).filter((reference) => readers.operator.isStale(reference)),
-    ]
-    return stale.map(formatReference)
+    const common = imagesOf(staticLayers)
+    return () =>
+      [
+        ...own.filter((reference) => readers[trust].isStale(reference)),
+        ...common.filter((reference) => readers.operator.isStale(reference)),
+      ].map(formatReference)
   }
 
   #composition(
@@ -246,7 +249,7 @@ export class Composer {
       platforms,
       documents: new Map(documents.map((document) => [document.descriptor.digest, document])),
       blobs: new Map(platforms.flatMap(blobEntries).map((entry) => [entry.descriptor.digest, entry])),
-      staleReferences: () => this.#staleReferences(spec),
+      staleReferences: this.#staleReferences(spec),
       isCurrent: () => isCurrent() && contributions.every((contribution) => contribution.isCurrent()),
     }
   }

@@ -1,4 +1,4 @@
-import type { Contribution, LayerRequest, LayerSource } from "../layer/layer.ts"
+import type { Contribution, LayerRequest, LayerSource, PlacedRequest } from "../layer/layer.ts"
 import type { Platform } from "../oci/platform.ts"
 import type { Trust } from "../oci/reference.ts"
 
@@ -7,9 +7,10 @@ export type LayerSources = {
   readonly [Kind in LayerRequest["kind"]]: LayerSource<Extract<LayerRequest, { kind: Kind }>>
 }
 
-/** What a request gave, and who made the request. */
+/** What a request gave, and who made the request where. */
 export interface Added extends Contribution {
   readonly trust: Trust
+  readonly rule: string
 }
 
 interface Asking {
@@ -21,16 +22,21 @@ interface Asking {
 /** Asks the source of each request, all at once. Null: one of them has nothing for this platform. */
 export async function contributeAll(
   sources: LayerSources,
-  requests: readonly LayerRequest[],
+  requests: readonly PlacedRequest[],
   { trust, platform, signal }: Asking,
 ): Promise<readonly Added[] | null> {
-  const asked = requests.map((request) => contribute(sources, request, platform, signal))
-  const contributions = await Promise.all(asked)
-  const found = contributions.flatMap((contribution) => (contribution === null ? [] : [{ ...contribution, trust }]))
+  const contributions = await Promise.all(
+    requests.map(async (request) => {
+      const contribution = await contribute(sources, request, platform, signal)
+      return contribution === null ? null : { ...contribution, trust, rule: request.rule }
+    }),
+  )
+  const found = contributions.filter((contribution) => contribution !== null)
   return found.length === contributions.length ? found : null
 }
 
-function contribute<Kind extends LayerRequest["kind"]>(
+/** Asks the source of one request. */
+export function contribute<Kind extends LayerRequest["kind"]>(
   sources: LayerSources,
   request: Extract<LayerRequest, { kind: Kind }>,
   platform: Platform,

@@ -8,17 +8,22 @@ import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
-import type { ImageSpec, SpecProvider } from "../spec/spec.ts"
+import type { ImageSpec } from "../spec/spec.ts"
 import type { BlobStore, DocumentStore } from "../store/store.ts"
+import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import type { Composer, Composition, ServedImage } from "./composer.ts"
+import { explainComposition } from "./explain.ts"
 import type { Facade, NamedImage } from "./facade.ts"
 import { heldBytes } from "./held-bytes.ts"
 import { contains, type RecentImages } from "./recent-images.ts"
+import type { SpecLookup } from "./spec-lookup.ts"
 
 export interface ImagesOptions {
-  readonly providers: readonly SpecProvider[]
-  readonly composer: Composer
+  readonly specs: SpecLookup
+  /** The one of the configuration that holds now. */
+  readonly composer: () => Composer
+  readonly log: Logger
   readonly recent: RecentImages
   readonly store: BlobStore & DocumentStore
   /** Places to look in before the sources of a layer are asked, nearest first; the store is not among them. */
@@ -32,6 +37,7 @@ export interface ImagesOptions {
 
 interface Current {
   readonly key: string
+  readonly composer: Composer
   readonly composition: Composition
 }
 
@@ -45,14 +51,14 @@ export class Images implements Facade {
     maxSize: MEMORY_BYTES,
     sizeCalculation: ({ composition }) => heldBytes(composition),
   })
-  readonly #composing = new SingleFlight<string, Composition>()
+  readonly #composing = new WeakMap<Composer, SingleFlight<string, Composition>>()
 
   constructor(options: ImagesOptions) {
     this.#options = options
   }
 
   async knows(name: string, signal: AbortSignal): Promise<boolean> {
-    return (await this.#spec(name, signal)) !== null
+    return (await this.#options.specs.find(name, signal)) !== null
   }
 
   async image(name: string, signal: AbortSignal): Promise<NamedImage> {
@@ -74,7 +80,8 @@ export class Images implements Facade {
   async blob(name: string, digest: Digest, signal: AbortSignal): Promise<LocatedBlob> {
     const composition = await this.#containing(name, digest, signal)
     const document = composition?.documents.get(digest)
-    if (document !== undefined && !isManifest(document)) return { kind: "bytes", ...document }
+    if (document !== undefined && !isManifest(document))
+      return this.#served(name, "config", { kind: "bytes", ...document })
     const entry = composition?.blobs.get(digest)
     if (entry === undefined) {
       throw new RegistryError(
@@ -86,19 +93,21 @@ export class Images implements Facade {
     const { descriptor, sources } = entry
     const file = store.findVerified(descriptor)
     this.#options.metrics.blobRequests.inc({ source: "disk", outcome: file === null ? "miss" : "hit" })
-    if (file !== null) return file
+    if (file !== null) return this.#served(name, "disk", file)
     const cold = downloads.cold(descriptor, [...caches, ...sources])
-    return { ...cold, obtain: async (opener) => (await store.find(descriptor, opener)) ?? (await cold.obtain(opener)) }
+    const obtain = async (opener: AbortSignal) => {
+      const kept = await store.find(descriptor, opener)
+      if (kept !== null) return this.#served(name, "disk", kept)
+      return this.#served(name, "transfer", await cold.obtain(opener))
+    }
+    return { ...cold, obtain }
   }
 
   /** What the name stands for now, with everything in it. Rejects NAME_UNKNOWN. */
   async composition(name: string, signal: AbortSignal): Promise<Composition> {
-    const spec = await this.#spec(name, signal)
-    if (spec === null)
-      throw new RegistryError("NAME_UNKNOWN", `Cannot find ${name}: no image of that name is configured`)
+    const spec = await this.#options.specs.demand(name, signal)
     const current = this.#current.get(name)
-    const isCurrent = current !== undefined && current.key === spec.key && current.composition.isCurrent()
-    const composition = isCurrent ? current.composition : await this.#compose(name, spec, signal)
+    const composition = this.#isCurrent(current, spec) ? current.composition : await this.#compose(name, spec, signal)
     this.#options.recent.remember(name, composition)
     return composition
   }
@@ -117,21 +126,35 @@ export class Images implements Facade {
     }
   }
 
-  async #spec(name: string, signal: AbortSignal): Promise<ImageSpec | null> {
-    const slash = name.indexOf("/")
-    const provider = this.#options.providers.find(({ prefix }) => prefix === name.slice(0, slash))
-    return provider === undefined ? null : await provider.resolve(name.slice(slash + 1), signal)
+  /** Which source a transfer has used, it tells itself. */
+  #served<Blob extends LocatedBlob>(name: string, source: "config" | "disk" | "transfer", blob: Blob): Blob {
+    this.#options.log.debug("serving blob", { name, digest: blob.descriptor.digest, source })
+    return blob
+  }
+
+  #isCurrent(current: Current | undefined, { key }: ImageSpec): current is Current {
+    return current?.key === key && current.composer === this.#options.composer() && current.composition.isCurrent()
   }
 
   async #compose(name: string, spec: ImageSpec, signal: AbortSignal): Promise<Composition> {
+    const { log, store } = this.#options
+    const composer = this.#options.composer()
     const compose = async (flight: AbortSignal) => {
-      const composition = await this.#options.composer.compose(spec, flight)
-      this.#current.set(name, { key: spec.key, composition })
-      for (const document of composition.documents.values()) void this.#options.store.put(document)
+      const composition = await composer.compose(spec, flight)
+      this.#current.set(name, { key: spec.key, composer, composition })
+      for (const document of composition.documents.values()) void store.put(document)
+      log.debug("composed image", { name, ...explainComposition(composition) })
       return composition
     }
-    const composing = this.#composing.run(`${name}\n${spec.key}`, compose, signal)
+    const flights = this.#flightsOf(composer)
+    const composing = flights.run(`${name}\n${spec.key}`, compose, signal)
     return await inTime(composing, this.#options, () => this.#late(name, spec))
+  }
+
+  #flightsOf(composer: Composer): SingleFlight<string, Composition> {
+    const flights = this.#composing.get(composer) ?? new SingleFlight<string, Composition>()
+    this.#composing.set(composer, flights)
+    return flights
   }
 
   /** Composing goes on, so that the client finds more of it done when it comes back. */

@@ -1,5 +1,5 @@
 import { Elysia } from "elysia"
-import type { Condition, Readiness } from "../telemetry/readiness.ts"
+import { type Condition, isBlocking, type Readiness } from "../telemetry/readiness.ts"
 
 /**
  * `/ready`: whether others should send requests here. `/live`: whether the process should be restarted; it answers, so
@@ -23,6 +23,6 @@ function answer({ url }: Request, isWell: boolean, conditions: readonly Conditio
       headers: { ...headers, "content-type": "application/json" },
     })
   }
-  const failed = conditions.filter(({ state }) => state === "failed").map(({ name, reason }) => `${name}: ${reason}\n`)
+  const failed = conditions.filter(({ state }) => isBlocking(state)).map(({ name, reason }) => `${name}: ${reason}\n`)
   return new Response(isWell ? "ok\n" : failed.join(""), { status, headers })
 }

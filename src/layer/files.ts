@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache"
 import { digestOf } from "../oci/digest.ts"
 import { generatedLayer } from "./generated.ts"
+import { HeldContent } from "./held-content.ts"
 import { importLayer, layerFault, type Workshop } from "./import-layer.ts"
 import type { LayerFacts } from "./inspect.ts"
 import type { Contribution, LayerRequest, LayerSource } from "./layer.ts"
@@ -12,10 +13,12 @@ type FilesRequest = Extract<LayerRequest, { kind: "files" }>
 export class FilesLayerSource implements LayerSource<FilesRequest> {
   readonly kind = "files"
   readonly #workshop: Workshop
+  readonly #held: HeldContent<readonly TarItem[]>
   readonly #known = new LRUCache<string, LayerFacts>({ max: 1000 })
 
-  constructor(workshop: Workshop) {
+  constructor(workshop: Workshop, held = new HeldContent<readonly TarItem[]>()) {
     this.#workshop = workshop
+    this.#held = held
   }
 
   async contribute({ files, text }: FilesRequest, _platform: unknown, signal: AbortSignal): Promise<Contribution> {
@@ -24,16 +27,23 @@ export class FilesLayerSource implements LayerSource<FilesRequest> {
     try {
       const facts = this.#known.get(key) ?? (await importLayer(this.#workshop.openSpool, tarStream(items)))
       this.#known.set(key, facts)
+      this.#held.hold(key, items, facts.size)
       return generatedLayer({
         facts,
         text: `files ${text}`,
-        generate: async () => tarStream(items),
-        isCurrent: () => true,
+        generate: async () => this.#generate(key),
+        isCurrent: () => this.#held.has(key),
       })
     } catch (error) {
       signal.throwIfAborted()
       throw layerFault(`files ${text}`, error)
     }
+  }
+
+  #generate(key: string): ReadableStream<Uint8Array> {
+    const items = this.#held.get(key)
+    if (items === null) throw new Error("its content is no longer in memory; pull the image again")
+    return tarStream(items)
   }
 }
 

@@ -13,6 +13,9 @@ export type LayerRequest =
   | UrlLayerRequest
   | { readonly kind: "direct"; readonly content: Uint8Array<ArrayBuffer>; readonly text: string }
 
+/** A request, and what asked for it: `spec.layers[0]`, `registry.staticLayer[1]`. */
+export type PlacedRequest = LayerRequest & { readonly rule: string }
+
 /** What is null has to be found out by fetching the layer once. */
 export interface UrlLayerRequest {
   readonly kind: "url"

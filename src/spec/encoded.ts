@@ -1,4 +1,5 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
+import { decodeBase64 } from "../lib/base64.ts"
 import type { ImageSpecFile } from "./schema.ts"
 
 /** The part of a spec that the original's protobuf message ImageSpec (package registryfacade, proto3) has fields for. */
@@ -11,6 +12,24 @@ const SPEC = { baseRef: 1, ideRef: 2, contentLayer: 3, supervisorRef: 5, ideLaye
 const CONTENT_LAYER = { remote: 1, direct: 2 } as const
 const REMOTE_LAYER = { url: 1, digest: 2, diffId: 3, mediaType: 4, size: 5 } as const
 const DIRECT_LAYER = { content: 1 } as const
+const REQUEST = { id: 1 } as const
+const RESPONSE = { spec: 1 } as const
+
+/** Method of the original's service (package registryfacade); it takes a request and gives a response as below. */
+export const GET_IMAGE_SPEC = "/registryfacade.SpecProvider/GetImageSpec"
+
+/** GetImageSpecRequest. */
+export function encodeSpecRequest(id: string): Uint8Array<ArrayBuffer> {
+  const writer = new BinaryWriter()
+  writeText(writer, REQUEST.id, id)
+  return writer.finish()
+}
+
+/** GetImageSpecResponse; null where it has no spec. Throws TypeError for what is no such message. */
+export function decodeSpecResponse(bytes: Uint8Array): EncodableSpec | null {
+  const spec = readMessage(bytes, (fields) => allBytes(fields, RESPONSE.spec).at(-1))
+  return spec === undefined ? null : decodeSpec(spec)
+}
 
 /** The text that the original puts into annotations of pods; no spec is no text. */
 export const specToBase64 = (spec: EncodableSpec | null): string =>
@@ -18,9 +37,9 @@ export const specToBase64 = (spec: EncodableSpec | null): string =>
 
 /** Null for an empty text. Throws TypeError for what is no spec in base64. */
 export function specFromBase64(text: string): EncodableSpec | null {
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text))
-    throw new TypeError("Cannot read spec: it is not base64")
-  return text === "" ? null : decodeSpec(Buffer.from(text, "base64"))
+  const bytes = /[-_]/.test(text) || text.length % 4 !== 0 ? null : decodeBase64(text)
+  if (bytes === null) throw new TypeError("Cannot read spec: it is not base64")
+  return text === "" ? null : decodeSpec(bytes)
 }
 
 export function encodeSpec({
@@ -41,8 +60,7 @@ export function encodeSpec({
 
 /** Fields that are not known are passed over. Throws TypeError for what is no such message. */
 export function decodeSpec(bytes: Uint8Array): EncodableSpec {
-  try {
-    const fields = readFields(bytes)
+  return readMessage(bytes, (fields) => {
     const layers = allBytes(fields, SPEC.contentLayer).map(decodeContentLayer)
     const references = allBytes(fields, SPEC.ideLayerRef).map(decodeText)
     return {
@@ -52,6 +70,12 @@ export function decodeSpec(bytes: Uint8Array): EncodableSpec {
       ...(references.length === 0 ? {} : { ideLayerRef: references }),
       ...(layers.length === 0 ? {} : { contentLayer: layers }),
     }
+  })
+}
+
+function readMessage<Result>(bytes: Uint8Array, read: (fields: readonly Field[]) => Result): Result {
+  try {
+    return read(readFields(bytes))
   } catch (cause) {
     throw new TypeError(`Cannot read spec: ${cause instanceof Error ? cause.message : cause}`, { cause })
   }

@@ -1,6 +1,7 @@
 import { normalize, resolve } from "node:path"
-import type { ConfigEdit, EnvEdit, LayerRequest, UrlLayerRequest } from "../layer/layer.ts"
-import type { JsonPath } from "../lib/json-text.ts"
+import type { ConfigEdit, EnvEdit, LayerRequest, PlacedRequest, UrlLayerRequest } from "../layer/layer.ts"
+import { decodeBase64 } from "../lib/base64.ts"
+import { formatJsonPath, type JsonPath } from "../lib/json-text.ts"
 import { redactUrl } from "../lib/redact.ts"
 import { findProblems, type Problem } from "../lib/validate.ts"
 import { digestOf, parseDiffID, parseDigest } from "../oci/digest.ts"
@@ -41,6 +42,10 @@ export function parseSpec(value: unknown, dir: string | null): ImageSpec {
   return new SpecParser(dir).parse(normal as ImageSpecFile) // the schema has just been checked
 }
 
+/** More than any runtime unpacks, and more than there are: what others write must not keep us busy. */
+const MAX_LAYERS = 500
+const MAX_PLATFORMS = 64
+
 /** Collects problems while it parses, so that people see all of them at once. */
 class SpecParser {
   readonly #dir: string | null
@@ -65,6 +70,8 @@ class SpecParser {
       trust: this.#dir === null ? "remote" : "operator",
       key: digestOf(JSON.stringify([this.#dir, file])),
     }
+    if (spec.layers.length > MAX_LAYERS)
+      this.#problems.push({ path: [], message: `has ${spec.layers.length} layers, the limit is ${MAX_LAYERS}` })
     if (this.#problems.length > 0) throw new SpecError(this.#problems)
     return spec
   }
@@ -91,13 +98,19 @@ class SpecParser {
     return resolve(this.#dir, path)
   }
 
-  #originalImages({ ideRef = "", supervisorRef = "", ideLayerRef = [] }: ImageSpecFile): readonly LayerRequest[] {
+  /** As `#at`, and none where it is null; the path tells which part of the spec a layer is there for. */
+  #placed(path: JsonPath, read: () => LayerRequest): readonly PlacedRequest[] {
+    const request = this.#at(path, read)
+    return request === null ? [] : [{ ...request, rule: `spec.${formatJsonPath(path)}` }]
+  }
+
+  #originalImages({ ideRef = "", supervisorRef = "", ideLayerRef = [] }: ImageSpecFile): readonly PlacedRequest[] {
     const named: readonly (readonly [JsonPath, string])[] = [
       [["ideRef"], ideRef],
       [["supervisorRef"], supervisorRef],
       ...ideLayerRef.map((ref, index) => [["ideLayerRef", index], ref] as const),
     ]
-    return named.filter(([, ref]) => ref !== "").flatMap(([path, ref]) => this.#at(path, () => this.#image(ref)) ?? [])
+    return named.filter(([, ref]) => ref !== "").flatMap(([path, ref]) => this.#placed(path, () => this.#image(ref)))
   }
 
   #image(text: string): LayerRequest {
@@ -106,8 +119,8 @@ class SpecParser {
     return { kind: "image", reference, text }
   }
 
-  #layers(layers: readonly LayerFile[]): readonly LayerRequest[] {
-    return layers.flatMap((layer, index) => this.#at(["layers", index], () => this.#layer(layer)) ?? [])
+  #layers(layers: readonly LayerFile[]): readonly PlacedRequest[] {
+    return layers.flatMap((layer, index) => this.#placed(["layers", index], () => this.#layer(layer)))
   }
 
   #layer(layer: LayerFile): LayerRequest {
@@ -129,18 +142,22 @@ class SpecParser {
     return urlLayer(layer)
   }
 
-  #contentLayers(layers: NonNullable<ImageSpecFile["contentLayer"]>): readonly LayerRequest[] {
+  #contentLayers(layers: NonNullable<ImageSpecFile["contentLayer"]>): readonly PlacedRequest[] {
     return layers.flatMap(({ remote, direct }, index) => {
       const read = () => {
         if (remote !== undefined && direct === undefined) return urlLayer(remote)
         if (direct !== undefined && remote === undefined) return directLayer(direct)
         throw new TypeError('expected either "remote" or "direct"')
       }
-      return this.#at(["contentLayer", index], read) ?? []
+      return this.#placed(["contentLayer", index], read)
     })
   }
 
   #platforms(platforms: readonly string[]): ImageSpec["platforms"] {
+    if (platforms.length > MAX_PLATFORMS) {
+      this.#problems.push({ path: ["platforms"], message: `has more than ${MAX_PLATFORMS}` })
+      return null
+    }
     const parsed = platforms.flatMap((text, index) => this.#at(["platforms", index], () => parsePlatform(text)) ?? [])
     return platforms.length === 0 ? null : parsed
   }
@@ -211,9 +228,9 @@ function urlLayer({ url = "", digest = "", diffId = "", mediaType = "", size }: 
 }
 
 function directLayer({ content = "" }: DirectLayerFile): LayerRequest {
-  if (!/^(?:[\w+/-]{4})*(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?$/.test(content))
-    throw new TypeError('"content" is not base64')
-  return { kind: "direct", content: new Uint8Array(Buffer.from(content, "base64")), text: "content" }
+  const bytes = decodeBase64(content)
+  if (bytes === null) throw new TypeError('"content" is not base64')
+  return { kind: "direct", content: bytes, text: "content" }
 }
 
 /** The order is fixed, so that a spec means the same however it is written. */

@@ -1,4 +1,4 @@
-import type { ConfigEdit, LayerRequest } from "../layer/layer.ts"
+import type { ConfigEdit, PlacedRequest } from "../layer/layer.ts"
 import type { Platform } from "../oci/platform.ts"
 import type { ImageReference, Trust } from "../oci/reference.ts"
 
@@ -8,7 +8,7 @@ export interface ImageSpec {
   /** As the spec writes it, for annotations and messages. */
   readonly baseText: string
   /** In their final order, without the static layers of the configuration. */
-  readonly layers: readonly LayerRequest[]
+  readonly layers: readonly PlacedRequest[]
   /** Applied after what added images ask for. */
   readonly edit: ConfigEdit
   readonly annotations: Readonly<Record<string, string>>

@@ -4,8 +4,12 @@ import type { Logger } from "./log.ts"
  * - `ok`: it holds.
  * - `degraded`: something is missing, but requests are answered; the process stays ready.
  * - `failed`: requests would fail, so others should get them.
+ * - `pending`: not known yet, as at the start; until it is, others should get them.
  */
-export type ConditionState = "ok" | "degraded" | "failed"
+export type ConditionState = "ok" | "degraded" | "failed" | "pending"
+
+/** What keeps requests away. */
+export const isBlocking = (state: ConditionState): boolean => state === "failed" || state === "pending"
 
 export interface Condition {
   /** For people and for machines, e.g. "static layers". */
@@ -29,7 +33,7 @@ export class Readiness {
   }
 
   get isReady(): boolean {
-    return this.conditions.every(({ state }) => state !== "failed")
+    return this.conditions.every(({ state }) => !isBlocking(state))
   }
 
   /** In the order in which they were first told. */
@@ -49,6 +53,10 @@ export class Readiness {
     this.#tell(name, "failed", reason)
   }
 
+  pending(name: string, reason: string): void {
+    this.#tell(name, "pending", reason)
+  }
+
   /** For a part that is no longer configured. */
   remove(name: string): void {
     this.#conditions.delete(name)
@@ -59,7 +67,8 @@ export class Readiness {
     const known = this.#conditions.get(name)
     const isNews = known?.state !== state
     this.#conditions.set(name, { name, state, reason, since: isNews ? new Date() : known.since })
-    if (!isNews || (known === undefined && state === "ok")) return
+    const isFirst = known === undefined || known.state === "pending"
+    if (!isNews || state === "pending" || (isFirst && state === "ok")) return
     if (state === "ok") this.#log.info("condition holds again", { condition: name })
     else this.#log.warn(`condition ${state}`, { condition: name, reason })
   }

@@ -86,7 +86,14 @@ async function compose(fixture: JsonObject, now?: Date): Promise<Composition> {
   const layers = byTrust(await layerSources(reader, clock))
   const staticLayers = parseSpec({ baseRef: "scratch", layers: plain(getMember(fixture, "static")) }, null).layers
   const defaultPlatform = parsePlatform("linux/amd64")
-  const composer = new Composer({ readers: byTrust(reader), layers, staticLayers, defaultPlatform, log: silentLogger })
+  const composer = new Composer({
+    readers: byTrust(reader),
+    layers,
+    staticLayers,
+    staticSources: layers.operator,
+    defaultPlatform,
+    log: silentLogger,
+  })
   return await composer.compose(parseSpec(plain(getMember(fixture, "spec")), null), new AbortController().signal)
 }
 

@@ -36,6 +36,7 @@ describe("loadConfig()", () => {
         prefix: "",
         store: null,
         staticLayers: [],
+        specProviders: [],
         fixedSpecs: null,
         tagTtlMs: 60_000,
         defaultPlatform: { os: "linux", architecture: "amd64" },
@@ -59,6 +60,11 @@ describe("loadConfig()", () => {
           { type: "dir", ref: "/abs/dir" },
           { type: "image", ref: "ghcr.io/acme/agent:1" },
           { type: "image", ref: "oci:agent:1" },
+        ],
+        remoteSpecProvider: [
+          { addr: "dns:///ws-manager:8080", tls: { ca: "ca.crt", crt: "/abs/tls.crt", key: "tls.key" } },
+          { addr: "specs:1", serverName: "specs.internal" },
+          { url: "https://specs.internal/{id}" },
         ],
         fixedSpecFN: "../specs.json",
         tagTTL: "250ms",
@@ -85,6 +91,16 @@ describe("loadConfig()", () => {
           { type: "dir", ref: "/abs/dir", text: "/abs/dir" },
           { type: "image", ref: "ghcr.io/acme/agent:1", text: "ghcr.io/acme/agent:1" },
           { type: "image", ref: `oci:${join(dir, "agent:1")}`, text: "oci:agent:1" },
+        ],
+        specProviders: [
+          {
+            kind: "grpc",
+            addr: "dns:///ws-manager:8080",
+            tls: { ca: join(dir, "ca.crt"), crt: "/abs/tls.crt", key: join(dir, "tls.key") },
+            serverName: null,
+          },
+          { kind: "grpc", addr: "specs:1", tls: null, serverName: "specs.internal" },
+          { kind: "http", url: "https://specs.internal/{id}" },
         ],
         fixedSpecs: join(dir, "..", "specs.json"),
         tagTtlMs: 250,
@@ -119,6 +135,32 @@ describe("loadConfig()", () => {
 
     expect(config).toMatchObject({ prometheusAddr: null, registry: { store: null, fixedSpecs: null } })
     expect(config.registry?.upstreams.get("x.io")).toMatchObject({ ca: null, username: null, passwordFile: null })
+  })
+
+  test("a single provider is as good as a list of one", async () => {
+    const config = await load({ registry: { remoteSpecProvider: { addr: "x:1", tls: { ca: "" } } } })
+    const tls = { ca: null, crt: null, key: null }
+    expect(config.registry?.specProviders).toEqual([{ kind: "grpc", addr: "x:1", tls, serverName: null }])
+  })
+
+  test("C-16: TELEPRESENCE_ROOT stands before absolute paths of what a container mounts, and before no other", async () => {
+    const tls = { ca: "/certs/ca.crt", crt: "tls.crt", key: "/certs/tls.key" }
+    const staticLayer = [{ type: "file", ref: "/layers/a.tar" }]
+    const file = written({
+      registry: {
+        store: "/mnt/cache",
+        fixedSpecFN: "/specs.json",
+        staticLayer,
+        remoteSpecProvider: { addr: "x:1", tls },
+      },
+    })
+    const { registry } = await loadConfig(file, { TELEPRESENCE_ROOT: "/tel/root" })
+
+    expect(registry?.store).toBe("/tel/root/mnt/cache")
+    expect(registry?.specProviders).toMatchObject([
+      { tls: { ca: "/tel/root/certs/ca.crt", crt: join(file, "../tls.crt"), key: "/tel/root/certs/tls.key" } },
+    ])
+    expect([registry?.fixedSpecs, registry?.staticLayers[0]?.ref]).toEqual(["/specs.json", "/layers/a.tar"])
   })
 
   test("names the file that is missing", async () => {
@@ -172,6 +214,19 @@ describe("what is wrong with a configuration", () => {
     [
       '{ "registry": { "staticLayer": [{ "type": "image", "ref": "scratch" }] } }',
       "registry.staticLayer[0].ref: the empty image has no layers",
+    ],
+    [
+      '{ "registry": { "remoteSpecProvider": { "addr": "x" } } }',
+      'registry.remoteSpecProvider.addr: expected "host:port"',
+    ],
+    [
+      '{ "registry": { "remoteSpecProvider": [{ "url": "https://x/specs" }] } }',
+      'registry.remoteSpecProvider[0].url: expected an http or https URL with {id} in it, got "https://x/specs"',
+    ],
+    ['{ "registry": { "remoteSpecProvider": [{ "url": "https://[/{id}" }] } }', "remoteSpecProvider[0].url: is no URL"],
+    [
+      '{ "registry": { "remoteSpecProvider": [{ "addr": "x:1", "tls": { "crt": "a" } }] } }',
+      'registry.remoteSpecProvider[0].tls: needs both "crt" and "key", or neither',
     ],
     ['{ "registry": { "upstreams": { "https://x": {} } } }', 'registry.upstreams["https://x"]: expected a host'],
     [
@@ -258,8 +313,6 @@ describe("what is wrong with a configuration", () => {
   test.each([
     [{ blobserve: {} }, "blobserve"],
     [{ registry: {}, tracing: { otlpEndpoint: "http://x:4318" } }, "tracing.otlpEndpoint"],
-    [{ registry: { remoteSpecProvider: { addr: "x:1" } } }, "registry.remoteSpecProvider"],
-    [{ registry: { remoteSpecProvider: [{ url: "https://x/{id}" }] } }, "registry.remoteSpecProvider"],
   ])("%j is not available yet", async (value, path) => {
     expect(await problems(value)).toBe(`config.json:1: ${path}: is not available yet, remove it or turn it off`)
   })

@@ -76,7 +76,7 @@ describe.skipIf(required.isMissing)(`a composed image${required.note}`, () => {
     )
   })
 
-  test.each(NAMES)("%s is copied by skopeo with its configuration", async (name) => {
+  test.each(NAMES)("C-5: %s is copied by skopeo with its configuration", async (name) => {
     const dir = tempDir()
     await output(
       skopeo("copy", "--src-tls-verify=false", `docker://${facade.host}/fixed/${name}:latest`, `oci:${dir}:1`),
@@ -130,7 +130,7 @@ describe.skipIf(required.isMissing)(`a composed image${required.note}`, () => {
     })
     afterAll(async () => await containerd?.stop())
 
-    test.each(NAMES)("%s is pulled and unpacked, and runs", async (name) => {
+    test.each(NAMES)("C-3, D-25: %s is pulled and unpacked, and runs", async (name) => {
       const reference = `${facade.host}/fixed/${name}:latest`
       expect(await containerd.pull(reference)).toMatchObject({ code: 0 })
       const rootfs = await containerd.mount(reference)

@@ -25,6 +25,7 @@ async function start({ images, staticLayers = [], defaultPlatform = "linux/amd64
     readers: byTrust(reader),
     layers: byTrust(layers),
     staticLayers: parseSpec({ baseRef: "scratch", layers: staticLayers }, null).layers,
+    staticSources: layers,
     defaultPlatform: parsePlatform(defaultPlatform),
     log: createLogger({
       format: "json",
@@ -215,6 +216,7 @@ describe("specs of others", () => {
       readers: { operator: operator.reader, remote: remote.reader },
       layers: { operator: operator.layers, remote: remote.layers },
       staticLayers: parseSpec({ baseRef: "scratch", layers: [{ image: "x.io/common:1" }] }, null).layers,
+      staticSources: operator.layers,
       defaultPlatform: parsePlatform("linux/amd64"),
       log: silentLogger,
     })

@@ -3,6 +3,7 @@ import type { Downloads } from "../../src/blob/downloads.ts"
 import { Composer } from "../../src/facade/composer.ts"
 import { Images } from "../../src/facade/images.ts"
 import { RecentImages } from "../../src/facade/recent-images.ts"
+import { SpecLookup } from "../../src/facade/spec-lookup.ts"
 import type { Contribution, LayerRequest } from "../../src/layer/layer.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import type { ImageSpec } from "../../src/spec/spec.ts"
@@ -17,7 +18,7 @@ import { until } from "../helpers/until.ts"
 const spec: ImageSpec = {
   base: { kind: "scratch" },
   baseText: "scratch",
-  layers: [{ kind: "files", files: new Map(), text: "files" }],
+  layers: [{ kind: "files", files: new Map(), text: "files", rule: "spec.layers[0]" }],
   edit: { env: [], entrypoint: [], cmd: [], user: "", workingDir: "", labels: {} },
   annotations: {},
   platforms: null,
@@ -45,14 +46,16 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
     readers,
     layers: byTrust(layers),
     staticLayers: [],
+    staticSources: layers,
     defaultPlatform,
     log: silentLogger,
   })
-  const providers = [{ prefix: "fixed", resolve: async () => spec }]
+  const specs = new SpecLookup([{ prefix: "fixed", resolve: async () => spec }], silentLogger)
   const recent = new RecentImages({ clock, log: store.images, documents: store, readers })
   return new Images({
-    providers,
-    composer,
+    specs,
+    composer: () => composer,
+    log: silentLogger,
     recent,
     store,
     caches: [],

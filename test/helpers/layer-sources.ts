@@ -21,6 +21,6 @@ export async function layerSources(reader: ImageReader, clock: Clock = systemClo
     files: new FilesLayerSource(workshop),
     image: new ImageLayerSource(reader),
     url: new UrlLayerSource({ egress, ...workshop }),
-    direct: new DirectLayerSource(),
+    direct: new DirectLayerSource(workshop),
   }
 }

@@ -1,10 +1,18 @@
 import { describe, expect, test } from "bun:test"
 import { DirectLayerSource } from "../../src/layer/direct.ts"
+import { HeldContent } from "../../src/layer/held-content.ts"
 import { layer, sha256 } from "../helpers/images.ts"
 import { AMD64, fromSource, never, onlyLayer } from "../helpers/layers.ts"
+import { createWorkshop } from "../helpers/workshop.ts"
 
-const contribute = async (content: Uint8Array<ArrayBuffer>, source = new DirectLayerSource()) =>
-  onlyLayer(await source.contribute({ kind: "direct", content, text: "content" }, AMD64, never))
+const contribute = async (content: Uint8Array<ArrayBuffer>) =>
+  onlyLayer(
+    await new DirectLayerSource(await createWorkshop()).contribute(
+      { kind: "direct", content, text: "content" },
+      AMD64,
+      never,
+    ),
+  )
 
 describe("DirectLayerSource", () => {
   test.each(["plain", "gzip", "zstd"] as const)("%s content is a layer of its true type", async (form) => {
@@ -36,8 +44,25 @@ describe("DirectLayerSource", () => {
     )
   })
 
+  test("is in the store, and in memory up to a limit; what was pushed out is asked for anew", async () => {
+    const workshop = await createWorkshop()
+    const source = new DirectLayerSource(workshop, new HeldContent(6000))
+    const ask = async ({ bytes }: { bytes: Uint8Array<ArrayBuffer> }) =>
+      await source.contribute({ kind: "direct", content: bytes, text: "content" }, AMD64, never)
+    const [one, other] = [await layer({ a: "1" }, "plain"), await layer({ a: "2" }, "plain")]
+    const first = await ask(one)
+    expect([first.isCurrent(), await workshop.kept(onlyLayer(first).descriptor)]).toEqual([true, one.bytes])
+
+    for (const more of [other, await layer({ a: "3" }, "plain"), await layer({ a: "4" }, "plain")]) await ask(more)
+    expect(first.isCurrent()).toBe(false)
+    expect(await fromSource(onlyLayer(first))).toBeNull()
+
+    const again = await ask(one)
+    expect([again.isCurrent(), await fromSource(onlyLayer(again))]).toEqual([true, one.bytes])
+  })
+
   test("stays what it is", async () => {
-    const source = new DirectLayerSource()
+    const source = new DirectLayerSource(await createWorkshop())
     const { bytes } = await layer({ a: "a" })
     const request = { kind: "direct", content: bytes, text: "content" } as const
     const contribution = await source.contribute(request, AMD64, never)

@@ -53,6 +53,17 @@ describe("readiness", () => {
     expect(readiness.conditions[0]?.since).toBe(since as Date)
   })
 
+  test("is not there while something is not known yet, which is nothing to log", () => {
+    const { readiness, said } = watched()
+    readiness.pending("static layers", "not loaded yet")
+    readiness.pending("spec providers", "not reached yet")
+    expect(readiness.isReady).toBe(false)
+    readiness.ok("static layers")
+    expect(said()).toEqual([])
+    readiness.failed("spec providers", "no answer")
+    expect(said()).toEqual([["WARNING", "condition failed", "spec providers"]])
+  })
+
   test("logs changes alone: a condition that fails for an hour is one line", () => {
     const { readiness, said } = watched()
     readiness.ok("redis")

@@ -1,0 +1,184 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { createAuthority } from "../helpers/certificates.ts"
+import { type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { DOCKER_MANIFEST, image, layer, OCI_MANIFEST, type TestImage } from "../helpers/images.ts"
+import { needs } from "../helpers/programs.ts"
+import { SPEC_SERVER, type SpecServer, startSpecServer } from "../helpers/spec-server.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
+import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+
+setDefaultTimeout(30_000)
+
+interface Manifest {
+  readonly mediaType?: string
+  readonly config: { readonly digest: string }
+  readonly layers: readonly { readonly digest: string; readonly size: number }[]
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+interface ImageConfig {
+  readonly config: { readonly Env: readonly string[] }
+  readonly rootfs: { readonly diff_ids: readonly string[] }
+}
+
+const named = async (name: string) => await layer({ [name]: name })
+
+/** The images of a workspace platform, small. */
+async function platformImages(): Promise<Readonly<Record<string, TestImage>>> {
+  const settings = { Env: ["PATH=/usr/bin", "BASE=1"] }
+  const dockerUp = { Labels: { "skip-n.registry-facade.gitpod.io": "2" } }
+  const ide = {
+    Env: [
+      "PATH=/of/the/ide",
+      "GITPOD_ENV_APPEND_PATH=/ide/bin:",
+      "GITPOD_ENV_PREPEND_PATH=:/ide/late",
+      "GITPOD_ENV_SET_EDITOR=code --wait",
+      "OWN=stays out",
+    ],
+  }
+  return {
+    workspace: await image({ layers: [await named("base-1"), await named("base-2")], settings }),
+    "workspace-docker": await image({ layers: [await layer({ docker: "1" }, "docker")], settings, family: "docker" }),
+    supervisor: await image({ layers: [await named("supervisor-1"), await named("supervisor-2")] }),
+    workspacekit: await image({ layers: [await named("workspacekit")] }),
+    "docker-up": await image({
+      layers: [await layer({ "usr/bin/": "" }), await layer({ "usr/local/bin/": "" }), await named("docker-up")],
+      settings: dockerUp,
+    }),
+    ide: await image({ layers: [await named("ide")], settings: ide }),
+    plugin: await image({ layers: [await named("plugin")] }),
+    broken: await image({
+      layers: [await named("x")],
+      settings: { Labels: { "skip-n.registry-facade.gitpod.io": "-10" } },
+    }),
+  }
+}
+
+const requirement = needs(SPEC_SERVER, "openssl")
+describe.skipIf(requirement.isMissing)(
+  `in place of the original, with the configuration of its installer${requirement.note}`,
+  () => {
+    let upstream: UpstreamServer
+    let images: Readonly<Record<string, TestImage>>
+    let server: SpecServer
+    let facade: RunningFacade
+    const ref = (name: string) => `${upstream.host}/gitpod/${name}:1`
+
+    beforeAll(async () => {
+      upstream = startUpstream()
+      images = await platformImages()
+      for (const [name, one] of Object.entries(images)) upstream.add(`gitpod/${name}`, "1", one)
+      // What its pod mounts
+      const root = tempDir()
+      const certificates = join(root, "ws-manager-mk2-client-tls-certs")
+      mkdirSync(certificates)
+      const authority = await createAuthority("specs", certificates)
+      await authority.issueAt(join(certificates, "tls"), ["registry-facade"])
+      const own = await authority.issueAt(join(certificates, "server"), ["ws-manager"])
+      const spec = (baseRef: string, ideRef: string) => ({
+        spec: { baseRef, ideRef, supervisorRef: ref("supervisor"), ideLayerRef: [ref("plugin")] },
+      })
+      const answers = {
+        a1b2c3: spec(ref("workspace"), ref("ide")),
+        d0c4e5: spec(ref("workspace-docker"), ref("ide")),
+        bad: spec(ref("workspace"), ref("broken")),
+      }
+      server = await startSpecServer({ answers, flags: ["-crt", own.crt, "-key", own.key, "-ca", authority.path] })
+      facade = await startFacade({
+        mode: "binary",
+        env: { TELEPRESENCE_ROOT: root },
+        registry: {
+          store: "/mnt/cache/registry",
+          requireAuth: false,
+          staticLayer: ["supervisor", "workspacekit", "docker-up"].map((name) => ({ ref: ref(name), type: "image" })),
+          remoteSpecProvider: [
+            {
+              addr: `dns:///localhost:${server.addr.split(":")[1]}`,
+              tls: {
+                ca: "/ws-manager-mk2-client-tls-certs/ca.crt",
+                crt: "/ws-manager-mk2-client-tls-certs/tls.crt",
+                key: "/ws-manager-mk2-client-tls-certs/tls.key",
+              },
+            },
+          ],
+          upstreams: { [upstream.host]: {} },
+        },
+        config: { prometheusAddr: "127.0.0.1:0", pprofAddr: "127.0.0.1:0", readinessProbeAddr: "127.0.0.1:0" },
+      })
+    })
+    afterAll(async () => {
+      await facade?.stop()
+      await server?.stop()
+      upstream.stop()
+    })
+
+    async function pull(id: string) {
+      const headers = { accept: `${OCI_MANIFEST}, ${DOCKER_MANIFEST}` }
+      const answer = await facade.get(`/v2/remote/${id}/manifests/latest`, { headers })
+      const manifest = (await answer.json()) as Manifest
+      const config = (await (
+        await facade.get(`/v2/remote/${id}/blobs/${manifest.config.digest}`)
+      ).json()) as ImageConfig
+      return { type: answer.headers.get("content-type"), manifest, config }
+    }
+
+    const layersOf = (...names: readonly string[]) =>
+      names.flatMap((name) => (images[name]?.layers ?? []).slice(name === "docker-up" ? 2 : 0))
+
+    test("C-13: it starts, and is ready when the provider and the static layers are", async () => {
+      const probes = () => facade.logs.find(({ message }) => message === "started readiness probe server")
+      await until(() => probes() !== undefined)
+      await until(async () => (await fetch(`http://${probes()?.["addr"]}/ready`)).status === 200)
+    })
+
+    test("C-6, C-8: layers in the original's order, nothing left out or added, docker-up without its first two", async () => {
+      const { config, manifest } = await pull("a1b2c3")
+      const expected = layersOf("workspace", "supervisor", "workspacekit", "docker-up", "ide", "supervisor", "plugin")
+      expect(manifest.layers.map(({ digest }) => digest)).toEqual(expected.map(({ digest }) => digest))
+      expect(config.rootfs.diff_ids).toEqual(expected.map(({ diffID }) => diffID))
+    })
+
+    test("C-7: APPEND goes in front, PREPEND behind, SET replaces, and nothing else of an added image counts", async () => {
+      const { config } = await pull("a1b2c3")
+      expect(config.config.Env).toEqual(["PATH=/ide/bin:/usr/bin:/ide/late", "BASE=1", "EDITOR=code --wait"])
+    })
+
+    test("C-4: both annotations: the reference of the base, and the sum of its layers as text", async () => {
+      const { manifest } = await pull("a1b2c3")
+      const size = layersOf("workspace").reduce((sum, one) => sum + one.size, 0)
+      expect(manifest.annotations).toMatchObject({
+        "io.gitpod.workspace-image.ref": ref("workspace"),
+        "io.gitpod.workspace-image.size": String(size),
+      })
+    })
+
+    test("C-5: a manifest in Docker's format says so at its root, and has the annotations too", async () => {
+      const { manifest, type } = await pull("d0c4e5")
+      expect([type, manifest.mediaType]).toEqual([DOCKER_MANIFEST, DOCKER_MANIFEST])
+      expect(manifest.annotations["io.gitpod.workspace-image.ref"]).toBe(ref("workspace-docker"))
+      expect(manifest.layers).toHaveLength(
+        layersOf("workspace-docker", "supervisor", "workspacekit", "docker-up", "ide", "supervisor", "plugin").length,
+      )
+    })
+
+    test("A-25: an added image whose label is no number fails images that add it, and no other", async () => {
+      const answer = await facade.get("/v2/remote/bad/manifests/latest")
+      const text = await answer.text()
+      expect(answer.status).toBeGreaterThanOrEqual(400)
+      expect(text).toContain("skip-n.registry-facade.gitpod.io")
+      expect(text).toContain("-10")
+      expect((await facade.get("/v2/remote/a1b2c3/manifests/latest")).status).toBe(200)
+    })
+
+    test("blobs of every origin are there under the instance's name", async () => {
+      const { manifest } = await pull("a1b2c3")
+      for (const { digest, size } of manifest.layers) {
+        const answer = await facade.get(`/v2/remote/a1b2c3/blobs/${digest}`)
+        expect([answer.status, (await answer.arrayBuffer()).byteLength]).toEqual([200, size])
+      }
+    })
+  },
+)

@@ -1,0 +1,242 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { buildRegistry, type RegistryParts } from "../../src/app/registry.ts"
+import type { LocatedBlob } from "../../src/blob/blob.ts"
+import { openAt } from "../../src/blob/blob.ts"
+import { loadConfig } from "../../src/config/load.ts"
+import { readText } from "../../src/lib/stream.ts"
+import { type Digest, parseDigest } from "../../src/oci/digest.ts"
+import { createLogger } from "../../src/telemetry/log.ts"
+import { PRODUCTION } from "../../src/tuning.ts"
+import { image, layer, type TestLayer, tar } from "../helpers/images.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
+import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+
+setDefaultTimeout(30_000)
+
+const NAME = "fixed/a"
+const never = new AbortController().signal
+/** Looks again at once. */
+const tuning = { ...PRODUCTION, staticLayers: { baseMs: 2, capMs: 10, staleMs: 0 } }
+
+interface StaticLayer {
+  readonly type: "file" | "dir" | "image"
+  readonly ref: string
+}
+
+let dir: string
+let upstream: UpstreamServer
+let parts: RegistryParts
+let logs: Record<string, unknown>[]
+beforeEach(() => {
+  dir = tempDir()
+  upstream = startUpstream()
+  logs = []
+})
+afterEach(async () => {
+  await parts.close()
+  upstream.stop()
+})
+
+async function config(staticLayer: readonly StaticLayer[]) {
+  writeFileSync(join(dir, "specs.json"), JSON.stringify({ a: { baseRef: "scratch" } }))
+  const registry = { store: "store", fixedSpecFN: "specs.json", staticLayer, tagTTL: "0" }
+  writeFileSync(join(dir, "config.json"), JSON.stringify({ registry }))
+  const loaded = (await loadConfig(join(dir, "config.json"))).registry
+  if (loaded === null) throw new Error("The configuration has a registry")
+  return loaded
+}
+
+async function start(...staticLayer: readonly StaticLayer[]): Promise<void> {
+  const write = (line: string) => void logs.push(JSON.parse(line))
+  const log = createLogger({ format: "json", version: "", level: () => "debug", write })
+  parts = await buildRegistry(await config(staticLayer), log, tuning)
+  parts.watch()
+}
+
+const replace = async (...staticLayer: readonly StaticLayer[]) =>
+  parts.replaceStaticLayers((await config(staticLayer)).staticLayers)
+
+/** Puts an archive of one file where a static layer is, as a whole. */
+async function put(file: string, text: string): Promise<void> {
+  writeFileSync(join(dir, `${file}.new`), await tar({ [text]: text }))
+  renameSync(join(dir, `${file}.new`), join(dir, file))
+}
+
+const file = (ref: string): StaticLayer => ({ type: "file", ref })
+const state = () => parts.readiness.conditions.find(({ name }) => name === "static layers")
+
+async function pull() {
+  const { root } = await parts.images.image(NAME, never)
+  const { layers } = JSON.parse(new TextDecoder().decode(root.bytes)) as { layers: { digest: string }[] }
+  return { root, layers: layers.map(({ digest }) => parseDigest(digest)) }
+}
+
+async function textOf(digest: Digest): Promise<string> {
+  const located: LocatedBlob = await parts.images.blob(NAME, digest, never)
+  const blob = located.kind === "cold" ? await located.obtain(never) : located
+  return await readText(await openAt(blob, 0, never), 1 << 20)
+}
+
+/** What the image consists of now. */
+const content = async () =>
+  await Promise.all((await pull()).layers.map(async (digest) => (await textOf(digest)).slice(0, 5)))
+
+describe("a list of static layers that is replaced", () => {
+  test("A-17, A-18, A-20: images consist of the layers of the new list alone", async () => {
+    await put("one.tar", "first")
+    await put("two.tar", "later")
+    await start(file("one.tar"))
+    expect(await content()).toEqual(["first"])
+
+    await replace(file("two.tar"), file("one.tar"))
+    await until(() => logs.some(({ message }) => message === "static layers replaced"))
+    expect(await content()).toEqual(["later", "first"])
+
+    await replace()
+    await until(async () => (await content()).length === 0)
+  })
+
+  test("A-15, A-19: a pull that began before finishes with the layers that it began with", async () => {
+    await put("one.tar", "first")
+    await put("two.tar", "later")
+    await start(file("one.tar"))
+    const before = await pull()
+
+    await replace(file("two.tar"))
+    await until(async () => (await content())[0] === "later")
+    rmSync(join(dir, "one.tar"))
+
+    expect(await textOf(before.layers[0] as Digest)).toStartWith("first")
+  })
+
+  test("D-2: between HEAD and GET by digest, GET gives what HEAD has promised", async () => {
+    await put("one.tar", "first")
+    await put("two.tar", "later")
+    await start(file("one.tar"))
+    const { root } = await pull()
+
+    await replace(file("two.tar"))
+    await until(async () => (await content())[0] === "later")
+
+    expect(await parts.images.document(NAME, root.descriptor.digest, never)).toEqual(root)
+    expect((await pull()).root.descriptor.digest).not.toBe(root.descriptor.digest)
+  })
+
+  test("A-16: a blob of none of the lists is unknown", async () => {
+    await put("one.tar", "first")
+    await start(file("one.tar"))
+    await pull()
+    await expect(parts.images.blob(NAME, parseDigest(`sha256:${"0".repeat(64)}`), never)).rejects.toMatchObject({
+      code: "BLOB_UNKNOWN",
+    })
+  })
+
+  test("stays in use while the new one cannot be loaded, and the new one comes as a whole", async () => {
+    await put("one.tar", "first")
+    await put("two.tar", "later")
+    await start(file("one.tar"))
+    await until(() => state()?.state === "ok")
+
+    await replace(file("two.tar"), file("missing.tar"))
+    await until(() => state()?.state === "degraded")
+    expect(state()?.reason).toContain("the new list is not in use yet: cannot source layer from missing.tar")
+    expect(await content()).toEqual(["first"])
+    expect(parts.readiness.isReady).toBe(true)
+
+    await put("missing.tar", "third")
+    await until(() => state()?.state === "ok")
+    expect(await content()).toEqual(["later", "third"])
+  })
+
+  test("gives way to a third that comes while it is being loaded", async () => {
+    await put("one.tar", "first")
+    await put("two.tar", "later")
+    await start(file("one.tar"))
+    await replace(file("missing.tar"))
+    await until(() => state()?.state === "degraded")
+    await replace(file("two.tar"))
+    await until(() => logs.some(({ message }) => message === "static layers replaced"))
+    await put("missing.tar", "third")
+    expect(await content()).toEqual(["later"])
+    expect(state()?.state).toBe("ok")
+  })
+})
+
+describe("static layers that cannot be loaded", () => {
+  test("make the process not ready, and are tried until they can be", async () => {
+    await start(file("late.tar"))
+    await until(() => state()?.reason.includes("there is no file") === true)
+    expect(parts.readiness.isReady).toBe(false)
+    await expect(pull()).rejects.toMatchObject({ code: "UNKNOWN" })
+
+    await put("late.tar", "there")
+    await until(() => parts.readiness.isReady)
+    expect(await content()).toEqual(["there"])
+  })
+
+  test("do so as images of an upstream that is away, too", async () => {
+    const { host } = upstream
+    upstream.stop()
+    await start({ type: "image", ref: `${host}/lab/common:1` })
+    await until(() => state()?.state === "failed")
+    expect(state()?.reason).toContain(`cannot source layer from ${host}/lab/common:1`)
+    expect(parts.readiness.isReady).toBe(false)
+  })
+
+  test("but could be before, are used as they were, and are tried again", async () => {
+    await put("one.tar", "first")
+    await start(file("one.tar"))
+    const [digest] = (await pull()).layers
+    rmSync(join(dir, "one.tar"))
+
+    expect((await pull()).layers).toEqual([digest as Digest])
+    expect(state()).toMatchObject({ state: "degraded", reason: expect.stringContaining("one.tar is used as it was") })
+    expect(parts.readiness.isReady).toBe(true)
+
+    await put("one.tar", "after")
+    await until(() => state()?.state === "ok")
+    expect(await content()).toEqual(["after"])
+  })
+
+  test("are none where nothing is configured", async () => {
+    await start()
+    await until(() => state()?.state === "ok")
+  })
+})
+
+describe("static layers that change", () => {
+  test("are followed without a reload: a file", async () => {
+    await put("one.tar", "first")
+    await start(file("one.tar"))
+    const before = await pull()
+    await put("one.tar", "after")
+
+    await until(async () => (await content())[0] === "after")
+    expect(await textOf(before.layers[0] as Digest)).toStartWith("first")
+  })
+
+  test("a directory", async () => {
+    mkdirSync(join(dir, "tools"))
+    writeFileSync(join(dir, "tools", "a"), "one")
+    await start({ type: "dir", ref: "tools" })
+    const before = await pull()
+    writeFileSync(join(dir, "tools", "a"), "two")
+
+    await until(async () => (await pull()).layers[0] !== before.layers[0])
+    expect(await textOf(before.layers[0] as Digest)).toContain("one")
+  })
+
+  test("the tag of an image", async () => {
+    const [old, renewed] = [await layer({ a: "1" }), await layer({ a: "2" })]
+    const publish = async (one: TestLayer) => upstream.add("lab/common", "1", await image({ layers: [one] }))
+    await publish(old)
+    await start({ type: "image", ref: `${upstream.host}/lab/common:1` })
+    expect((await pull()).layers).toEqual([parseDigest(old.digest)])
+
+    await publish(renewed)
+    await until(async () => (await pull()).layers[0] === renewed.digest)
+  })
+})
