@@ -17,10 +17,12 @@ export interface IpfsTuning {
   readonly publish: PublishPolicy
   readonly breaker: { readonly failures: number; readonly openMs: number; readonly maxOpenMs: number }
   /** Towards the node itself, and between two pieces of what it sends. */
-  readonly egress: { readonly connectMs: number; readonly firstByteMs: number; readonly progressMs: number }
+  readonly egress: Pick<Tuning["egress"], "connectMs" | "firstByteMs" | "progressMs" | "trickleBytes" | "trickleMs">
   /** After the start, when connections are up. */
   readonly firstHousekeepingMs: number
   readonly housekeepingMs: number
+  /** After a round that failed. */
+  readonly housekeepingRetryMs: number
   /** For one round of it. */
   readonly housekeepingLimitMs: number
 }
@@ -164,7 +166,7 @@ export const PRODUCTION: Tuning = {
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {
     source: { probeMs: 250, localMs: 1000, swarmMs: 2500, hedgeMs: 400, shunMs: 5 * 60_000 },
-    turns: { waitMs: 10_000, firstPollMs: 100, maxPollMs: 1000, renewMs: 5000 },
+    turns: { waitMs: 10_000, firstPollMs: 100, maxPollMs: 1000, renewMs: 5000, hasteMs: 60_000 },
     publish: {
       concurrency: 2,
       queueEntries: 256,
@@ -174,10 +176,11 @@ export const PRODUCTION: Tuning = {
       askMs: 5000,
       trustMs: 10 * 60_000,
     },
-    breaker: { failures: 5, openMs: 10_000, maxOpenMs: 120_000 },
-    egress: { connectMs: 500, firstByteMs: 3000, progressMs: 5000 },
+    breaker: { failures: 4, openMs: 10_000, maxOpenMs: 120_000 },
+    egress: { connectMs: 500, firstByteMs: 3000, progressMs: 2000, trickleBytes: 512 * 1024, trickleMs: 2000 },
     firstHousekeepingMs: 2000,
     housekeepingMs: 10 * 60_000,
+    housekeepingRetryMs: 30_000,
     housekeepingLimitMs: 5 * 60_000,
   },
   shutdown: { cutMs: 2000 },

@@ -257,7 +257,8 @@ export class Download {
 
   /** Wrong bytes: nothing of them is kept. Starts from nothing again if no reader has seen any of them, else rejects. */
   async #reject(spool: Spool, reason: string): Promise<void> {
-    const sources = [...this.#contributors]
+    const hints = this.contributors.filter(({ isHint }) => isHint === true)
+    const sources = hints.length > 0 ? hints : this.contributors
     const origins = sources.map(({ origin }) => origin).join(" and ")
     const error = new IntegrityError(
       `Cannot serve blob ${this.descriptor.digest}: ${origins || "its source"} is wrong, ${reason}`,
@@ -267,7 +268,7 @@ export class Download {
       this.#options.attempts.mismatched(source, error)
     }
     if (this.#exposed || sources.length === 0) throw error
-    this.#unmixed = sources.length > 1
+    this.#unmixed = this.#contributors.size > 1
     await this.#restart(spool)
   }
 

@@ -11,6 +11,7 @@ import { type AttemptPolicy, Attempts } from "./attempts.ts"
 import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
 import { Download } from "./download.ts"
 import type { DownloadEvents } from "./download-events.ts"
+import { IntegrityError } from "./integrity-error.ts"
 import { measured } from "./measured.ts"
 import { readDownload } from "./read-download.ts"
 import type { Reader } from "./readers.ts"
@@ -151,13 +152,20 @@ export class Downloads {
   }
 
   #join(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
-    const failure = this.#failures.get(descriptor.digest)
-    if (failure !== undefined && failure.until > this.#options.clock.now()) throw failure.error
+    this.#throwRecent(descriptor.digest, sources)
     const running = this.#running.get(descriptor.digest)
     if (running === undefined) return this.#start(descriptor, sources)
     this.#options.metrics.coalesced.inc()
     running.addSources(this.#trusted(descriptor.digest, sources).map((source) => measured(source, this.#options)))
     return running
+  }
+
+  /** A failure holds for a moment, unless it was wrong content and a source is left that has given none. */
+  #throwRecent(digest: Digest, sources: readonly BlobSource[]): void {
+    const failure = this.#failures.get(digest)
+    if (failure === undefined || failure.until <= this.#options.clock.now()) return
+    if (failure.error instanceof IntegrityError && this.#trusted(digest, sources).length > 0) return
+    throw failure.error
   }
 
   #start(descriptor: Descriptor, sources: readonly BlobSource[]): Download {

@@ -40,6 +40,7 @@ export function measured(source: BlobSource, { metrics, clock }: Measuring): Blo
     name,
     origin,
     ...(source.hedgeMs === undefined ? {} : { hedgeMs: source.hedgeMs }),
+    ...(source.isHint === undefined ? {} : { isHint: source.isHint }),
     wrong: async (descriptor) => await source.wrong?.(descriptor),
     find: async (descriptor, signal) => {
       const blob = await source.find(descriptor, signal)

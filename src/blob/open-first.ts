@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts"
+import { begunStream } from "../lib/stream.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Attempts } from "./attempts.ts"
 import { type BlobSource, openAt, type ReadyBlob } from "./blob.ts"
@@ -22,25 +23,40 @@ export interface Opening {
  * was opened, and `attempts` knows why. Rejects with the signal's reason.
  */
 export async function openFirst(source: BlobSource, opening: Opening): Promise<Opened | null> {
-  const { attempts, clock, signal } = opening
+  const { signal } = opening
   const blob = await find(source, opening, signal)
   if (blob === null) return null
   if (source.hedgeMs === undefined) return await open(source, blob, opening, signal)
-  const first = new Runner(opening, async (left) => await open(source, blob, opening, left))
+  const runners = [new Runner(opening, async (left) => await open(source, blob, opening, left))]
+  let winner: Runner | null = null
+  try {
+    winner = await race(runners, source, opening)
+    signal.throwIfAborted()
+    return (await winner?.result) ?? null
+  } catch (error) {
+    winner = null
+    throw error
+  } finally {
+    for (const runner of runners) if (runner !== winner) runner.leave()
+  }
+}
+
+/** Null: nobody came to a first byte. Starts a second runner when the first has not finished in time. */
+async function race(runners: Runner[], source: BlobSource, opening: Opening): Promise<Runner | null> {
+  const [first] = runners
+  if (first === undefined || source.hedgeMs === undefined) return null
   const timer = new AbortController()
-  const late = clock.sleep(source.hedgeMs, timer.signal).catch(() => {})
+  const late = opening.clock.sleep(source.hedgeMs, timer.signal).catch(() => {})
   await Promise.race([first.settled, late]).finally(() => timer.abort())
-  signal.throwIfAborted()
-  const other = first.isSettled ? null : attempts.other(source)
-  if (other === null) return await first.result
+  opening.signal.throwIfAborted()
+  const other = first.isSettled ? null : opening.attempts.other(source)
+  if (other === null) return await first.won.catch(() => null)
   const second = new Runner(opening, async (left) => {
     const found = await find(other, opening, left)
     return found === null ? null : await open(other, found, opening, left)
   })
-  const winner = await Promise.any([first.won, second.won]).catch(() => null)
-  signal.throwIfAborted()
-  for (const runner of [first, second]) if (runner !== winner) runner.leave()
-  return (await winner?.result) ?? null
+  runners.push(second)
+  return await Promise.any([first.won, second.won]).catch(() => null)
 }
 
 /** One source on its way to the first byte. */
@@ -107,32 +123,11 @@ async function open(
 
 /** Waits for the first bytes. Null: there are none. */
 async function begun({ source, stream }: Opened, { attempts }: Opening, signal: AbortSignal): Promise<Opened | null> {
-  const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]()
   try {
-    const first = await chunks.next()
-    if (first.done === true) throw new Error("the transfer ended before its first byte")
-    return { source, stream: resumed(first.value, chunks) }
+    return { source, stream: await begunStream(stream, signal) }
   } catch (error) {
     signal.throwIfAborted()
     attempts.failed(source, error, false)
     return null
   }
-}
-
-function resumed(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): ReadableStream<Uint8Array> {
-  let begin: Uint8Array | null = first
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const chunk = begin
-        begin = null
-        if (chunk !== null) return controller.enqueue(chunk)
-        const next = await chunks.next()
-        if (next.done === true) controller.close()
-        else controller.enqueue(next.value)
-      },
-      cancel: async () => void (await chunks.return?.()),
-    },
-    { highWaterMark: 0 },
-  )
 }

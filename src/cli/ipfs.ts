@@ -33,7 +33,9 @@ const VERBS: Readonly<Record<string, (work: Work) => Promise<number>>> = {
     return 0
   },
   reindex: async ({ ipfs, io, signal }) => {
-    io.out(`${await ipfs.pins.reindex(signal)} blobs put back into the index\n`)
+    const { lost, restored } = await ipfs.pins.reconcile(signal)
+    io.out(`${restored} blobs put back into the index\n`)
+    if (lost > 0) io.out(`${lost} blobs taken out of it: they are pinned, but the node has lost them\n`)
     return 0
   },
   pin: async ({ ipfs, store, digest, io }) => {
@@ -48,7 +50,6 @@ const VERBS: Readonly<Record<string, (work: Work) => Promise<number>>> = {
     const pin = (await ipfs.pins.list(signal)).find((one) => one.digest === parsed)
     if (pin === undefined) throw new Error(`Cannot unpin ${digest}: the IPFS node has no pin of ours for it`)
     await ipfs.pins.remove(pin, signal)
-    await ipfs.cluster?.unpin(pin.cid, signal)
     io.out(`${digest}: removed\n`)
     return 0
   },

@@ -2,6 +2,7 @@ import type { Egress, EgressRequest, EgressResponse } from "../egress/egress.ts"
 import { readText } from "../lib/stream.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Cid } from "./cid.ts"
+import { type Endpoint, splitCredentials } from "./credentials.ts"
 
 export interface ClusterOptions {
   /** Of a peer's REST API; a user and password in it are sent as Basic authentication. */
@@ -21,23 +22,19 @@ export interface ClusterPeerStatus {
   readonly error: string
 }
 
+/** Ids are multihashes in base58 or CIDs (libp2p, "Peer Ids"). */
+const PEER = /^[A-Za-z0-9]{20,120}$/
 const MAX_ANSWER_BYTES = 1024 * 1024
 
 /** Replication by an IPFS Cluster, through the REST API of one of its peers. */
 export class IpfsCluster {
   readonly #options: ClusterOptions
-  readonly #authorization: string | null
-  readonly #base: URL
+  readonly #endpoint: Endpoint
   #peer: string | null = null
 
   constructor(options: ClusterOptions) {
     this.#options = options
-    const { username, password } = options.url
-    const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-    this.#authorization = username === "" ? null : `Basic ${Buffer.from(login).toString("base64")}`
-    this.#base = new URL(options.url)
-    this.#base.username = ""
-    this.#base.password = ""
+    this.#endpoint = splitCredentials(options.url)
   }
 
   /**
@@ -57,7 +54,10 @@ export class IpfsCluster {
       ...(replicationMax === 0 ? {} : { "replication-max": String(replicationMax) }),
       ...(expireInMs === 0 ? {} : { "expire-in": `${Math.round(expireInMs / 1000)}s` }),
     })
-    await this.#ask("POST", `/pins/${cid}?${query}`, signal)
+    await this.#ask("POST", `/pins/${cid}?${query}`, signal).catch((error) => {
+      this.#peer = null // it may be another one by now
+      throw error
+    })
   }
 
   /** It is no error if the cluster did not know it. Rejects with Error. */
@@ -80,20 +80,29 @@ export class IpfsCluster {
   async peer(signal: AbortSignal): Promise<string> {
     if (this.#peer !== null) return this.#peer
     const answer = await this.#ask("GET", "/id", signal)
-    if (!isRecord(answer) || typeof answer["id"] !== "string")
-      throw new Error(`${this.#base.host} did not tell its id; is it the REST API of an IPFS Cluster?`)
-    this.#peer = answer["id"]
-    return this.#peer
+    const id = isRecord(answer) ? answer["id"] : null
+    if (typeof id !== "string" || !PEER.test(id))
+      throw new Error(`${this.#endpoint.url.host} did not tell its id; is it the REST API of an IPFS Cluster?`)
+    this.#peer = id
+    return id
   }
 
   /** Null: there is no such thing, and `absent` is the status that says so. */
   async #ask(method: EgressRequest["method"], path: string, signal: AbortSignal, absent = 0): Promise<unknown> {
-    const request = { method, url: new URL(path, this.#base), authorization: this.#authorization }
-    const response = await this.#options.egress(request, signal)
+    const { authorization, url } = this.#endpoint
+    const response = await this.#options.egress({ method, url: new URL(path, url), authorization }, signal)
     const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
     if (response.status === absent) return null
     if (response.status >= 300) throw refused(response, text)
-    return text === "" ? null : JSON.parse(text)
+    return text === "" ? null : parsed(text, response)
+  }
+}
+
+function parsed(text: string, { url }: EgressResponse): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error(`IPFS Cluster at ${url.host} answered no JSON: ${text.slice(0, 200)}`)
   }
 }
 

@@ -1,8 +1,10 @@
 import { LRUCache } from "lru-cache"
 import type { BlobSource, ReadyBlob } from "../blob/blob.ts"
+import { EgressError } from "../egress/egress.ts"
 import type { Breaker } from "../lib/breaker.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { ByteRange } from "../lib/range.ts"
+import { begunStream } from "../lib/stream.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
@@ -24,27 +26,50 @@ export interface IpfsPolicy {
   readonly shunMs: number
 }
 
+/** Each kind of trouble by itself: content that others have lost is no reason to leave alone what the node has. */
+export interface IpfsBreakers {
+  readonly probe: Breaker
+  readonly local: Breaker
+  readonly swarm: Breaker
+}
+
 export interface IpfsSourceOptions {
   readonly node: IpfsNode
   readonly index: CidIndex
   readonly profile: Profile
-  readonly breaker: Breaker
+  readonly breakers: IpfsBreakers
   readonly policy: IpfsPolicy
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-const MAX_SHUNNED = 10_000
+const MAX_REMEMBERED = 10_000
+
+interface Place {
+  readonly descriptor: Descriptor
+  readonly cid: Cid
+  readonly isLocal: boolean
+}
+
+/** Its length alone tells that it is not the blob. */
+const isOtherContent = (error: unknown): boolean => error instanceof EgressError && error.fault === "answer"
+
+class LeftAloneError extends Error {
+  override readonly name = "LeftAloneError"
+}
 
 /** Blobs that other nodes have added. What it gives is a hint like everything else: the reader verifies every byte. */
 export class IpfsSource implements BlobSource {
   readonly name = "ipfs"
   readonly origin = "ipfs"
   readonly hedgeMs: number
+  readonly isHint = true
   readonly #options: IpfsSourceOptions
   /** `digest cid` to the time until which it is not asked for. */
-  readonly #shunned = new LRUCache<string, number>({ max: MAX_SHUNNED })
+  readonly #shunned = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+  /** What blobs were read by last. */
+  readonly #read = new LRUCache<string, Cid>({ max: MAX_REMEMBERED })
 
   constructor(options: IpfsSourceOptions) {
     this.#options = options
@@ -52,23 +77,21 @@ export class IpfsSource implements BlobSource {
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
-    const { breaker, index, metrics, profile } = this.#options
+    const { index, profile } = this.#options
     if (descriptor.size === 0) return null
     const known = await index.find(descriptor.digest)
     const cid = known ?? derivedCid(descriptor.digest, descriptor.size, profile.chunkBytes)
     if (cid === null || this.#isShunned(descriptor, cid)) return null
-    const isLocal = await breaker.run(() => this.#probe(cid, signal)).catch(() => null)
-    metrics.ipfsRequests.inc({ op: "probe", result: isLocal === null ? "error" : isLocal ? "hit" : "miss" })
+    const isLocal = await this.#probe(cid, signal)
     if (isLocal === null || (!isLocal && known === null)) return null
-    const open = (range: ByteRange, opener: AbortSignal) =>
-      this.#open(descriptor, cid, range, { isLocal, signal: opener })
-    return { kind: "stream", descriptor, open }
+    const place = { descriptor, cid, isLocal }
+    return { kind: "stream", descriptor, open: (range, opener) => this.#open(place, range, opener) }
   }
 
   /** What was read was not the blob: whoever wrote the entry was wrong. */
   async wrong({ digest }: Descriptor): Promise<void> {
-    const cid = await this.#options.index.find(digest)
-    if (cid === null) return
+    const cid = this.#read.get(digest)
+    if (cid === undefined) return
     this.#shun(digest, cid)
     await this.#options.index.drop(digest, cid)
   }
@@ -81,33 +104,66 @@ export class IpfsSource implements BlobSource {
     this.#shunned.set(`${digest} ${cid}`, this.#options.clock.now() + this.#options.policy.shunMs)
   }
 
-  async #probe(cid: Cid, signal: AbortSignal): Promise<boolean> {
-    const late = AbortSignal.timeout(this.#options.policy.probeMs)
-    return await this.#options.node.has(cid, AbortSignal.any([signal, late]))
+  /** Null: the node does not tell. */
+  async #probe(cid: Cid, signal: AbortSignal): Promise<boolean | null> {
+    const { breakers, metrics, node, policy } = this.#options
+    const late = AbortSignal.timeout(policy.probeMs)
+    const count = (result: string) => metrics.ipfsRequests.inc({ op: "probe", result })
+    try {
+      const ask = () => node.has(cid, AbortSignal.any([signal, late]))
+      const isLocal = await breakers.probe.run(ask, () => !signal.aborted)
+      count(isLocal === null ? "skipped" : isLocal ? "hit" : "miss")
+      return isLocal
+    } catch {
+      count(signal.aborted ? "left" : "error")
+      return null
+    }
   }
 
-  async #open(
-    descriptor: Descriptor,
-    cid: Cid,
+  /** Resolves with the first byte: a node may say that it has content long before it finds out that it has not. */
+  async #open(place: Place, range: ByteRange, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    const { breakers, clock, log, metrics, policy } = this.#options
+    const { cid, descriptor, isLocal } = place
+    const op = isLocal ? "local" : "swarm"
+    const since = clock.now()
+    // Who leaves for a faster source has waited; who leaves before has not
+    const isFault = (error: unknown) =>
+      signal.aborted ? clock.now() - since >= policy.hedgeMs : !isOtherContent(error)
+    try {
+      const stream = await breakers[op].run(() => this.#begin(place, range, signal), isFault)
+      if (stream === null) throw new LeftAloneError("IPFS is left alone for a while")
+      metrics.ipfsRequests.inc({ op, result: "hit" })
+      this.#read.set(descriptor.digest, cid)
+      return stream
+    } catch (error) {
+      metrics.ipfsRequests.inc({ op, result: this.#failed(place, error, signal) })
+      log.debug("cannot read blob from IPFS", { digest: descriptor.digest, cid, error })
+      throw error
+    }
+  }
+
+  #failed({ cid, descriptor }: Place, error: unknown, signal: AbortSignal): "left" | "skipped" | "error" {
+    if (signal.aborted) return "left"
+    if (error instanceof LeftAloneError) return "skipped"
+    this.#shun(descriptor.digest, cid)
+    if (isOtherContent(error)) void this.#options.index.drop(descriptor.digest, cid)
+    return "error"
+  }
+
+  async #begin(
+    { cid, descriptor, isLocal }: Place,
     range: ByteRange,
-    { isLocal, signal }: { readonly isLocal: boolean; readonly signal: AbortSignal },
+    signal: AbortSignal,
   ): Promise<ReadableStream<Uint8Array>> {
-    const { log, metrics, node, policy } = this.#options
+    const { node, policy } = this.#options
     const late = new AbortController()
     const timer = setTimeout(
       () => late.abort(new Error(`IPFS has not found ${cid} in time`)),
       isLocal ? policy.localMs : policy.swarmMs,
     )
-    const op = isLocal ? "local" : "swarm"
+    const either = AbortSignal.any([signal, late.signal])
     try {
-      const stream = await node.open(cid, range, descriptor.size, AbortSignal.any([signal, late.signal]))
-      metrics.ipfsRequests.inc({ op, result: "hit" })
-      return stream
-    } catch (error) {
-      if (!signal.aborted) this.#shun(descriptor.digest, cid)
-      metrics.ipfsRequests.inc({ op, result: signal.aborted ? "left" : "error" })
-      log.debug("cannot read blob from IPFS", { digest: descriptor.digest, cid, error })
-      throw error
+      return await begunStream(await node.open(cid, range, descriptor.size, either), either)
     } finally {
       clearTimeout(timer)
     }

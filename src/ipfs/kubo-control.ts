@@ -1,14 +1,15 @@
 import { CID } from "multiformats/cid"
 import { type Cid, parseCid } from "./cid.ts"
+import { type Endpoint, splitCredentials } from "./credentials.ts"
 import type { Pin } from "./node.ts"
 
 /** What of Kubo's RPC API is not content. Rejects as the client does, always within the signal. */
 export class KuboControl {
-  readonly #api: URL
+  readonly #api: Endpoint
   #client: Promise<Client> | null = null
 
   constructor(api: URL) {
-    this.#api = api
+    this.#api = splitCredentials(api)
   }
 
   async isPinned(cid: Cid, signal: AbortSignal): Promise<boolean> {
@@ -47,29 +48,35 @@ export class KuboControl {
 
   async repoBytes(signal: AbortSignal) {
     const { repoSize, storageMax } = await (await this.#open()).repo.stat({ signal })
-    return { used: Number(repoSize), max: Number(storageMax) }
+    const [used, max] = [Number(repoSize), Number(storageMax)]
+    if (!(used >= 0)) throw new Error("The IPFS node did not tell how much it holds")
+    return { used, max }
   }
 
-  /** Private is a node with no bootstrap peers and no way to be found; with a swarm key, all of its peers are known. */
+  /**
+   * Private is a node without bootstrap peers or without a way to be found. Whether there is a swarm key, a node does
+   * not tell. What is not understood is public.
+   */
   async isPublic(signal: AbortSignal): Promise<boolean> {
-    const config: NodeConfig = await (await this.#open()).config.getAll({ signal })
-    const isFindable = config.Routing?.Type !== "none"
-    return isFindable && (config.Bootstrap ?? []).length > 0
+    const config: unknown = await (await this.#open()).config.getAll({ signal })
+    const { Bootstrap: peers, Routing: routing } = isRecord(config) ? config : {}
+    const isAlone = peers === null || (Array.isArray(peers) && peers.length === 0)
+    return !isAlone && !(isRecord(routing) && routing["Type"] === "none")
   }
 
   /** Loaded when first used: it costs 30 MB of memory. */
   async #open(): Promise<Client> {
-    this.#client ??= import("kubo-rpc-client").then(({ create }) => create({ url: new URL("/api/v0", this.#api) }))
+    const { authorization, url } = this.#api
+    const headers = authorization === null ? {} : { authorization }
+    this.#client ??= import("kubo-rpc-client").then(({ create }) => create({ url: new URL("/api/v0", url), headers }))
     return await this.#client
   }
 }
 
 type Client = ReturnType<typeof import("kubo-rpc-client")["create"]>
 
-interface NodeConfig {
-  readonly Bootstrap?: readonly string[] | null
-  readonly Routing?: { readonly Type?: string }
-}
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
 
 const isNotPinned = (error: unknown): boolean =>
   error instanceof Error && /is not pinned|not pinned or pinned indirectly/.test(error.message)

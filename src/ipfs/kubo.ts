@@ -3,13 +3,14 @@ import { openRange, StatusError } from "../egress/open-range.ts"
 import type { ByteRange } from "../lib/range.ts"
 import { readText } from "../lib/stream.ts"
 import { type Cid, parseCid } from "./cid.ts"
+import { type Endpoint, splitCredentials } from "./credentials.ts"
 import type { KuboControl } from "./kubo-control.ts"
 import { filePart } from "./multipart.ts"
 import type { Added, IpfsNode, NewContent, Pin } from "./node.ts"
 import { UnixfsHasher } from "./unixfs.ts"
 
 export interface KuboOptions {
-  /** Of the RPC API. */
+  /** Of the RPC API; a user and password in it are sent as Basic authentication. */
   readonly api: URL
   readonly gateway: URL
   /** Gives up on silence within a second or two. */
@@ -28,9 +29,11 @@ const MAX_ANSWER_BYTES = 64 * 1024
  */
 export class Kubo implements IpfsNode {
   readonly #options: KuboOptions
+  readonly #api: Endpoint
 
   constructor(options: KuboOptions) {
     this.#options = options
+    this.#api = splitCredentials(options.api)
   }
 
   async has(cid: Cid, signal: AbortSignal): Promise<boolean> {
@@ -50,8 +53,12 @@ export class Kubo implements IpfsNode {
 
   async add({ path, size, profile, name }: NewContent, signal: AbortSignal): Promise<Added> {
     const hasher = new UnixfsHasher(profile)
-    const part = filePart(path, size, (bytes) => hasher.update(bytes))
-    const url = new URL("/api/v0/add", this.#options.api)
+    let sent = 0
+    const part = filePart(path, size, (bytes) => {
+      hasher.update(bytes)
+      sent += bytes.byteLength
+    })
+    const url = new URL("/api/v0/add", this.#api.url)
     url.search = new URLSearchParams({
       "cid-version": "1",
       "raw-leaves": "true",
@@ -65,8 +72,12 @@ export class Kubo implements IpfsNode {
       "stream-channels": "false",
     }).toString()
     const headers = { "content-type": part.contentType, "content-length": String(part.length) }
-    const response = await this.#options.uploads({ method: "POST", url, headers, body: part.body }, signal)
-    return { cid: await addedCid(response), expected: hasher.cid() }
+    const { authorization } = this.#api
+    const request = { method: "POST", url, headers, authorization, body: part.body } as const
+    const response = await this.#options.uploads(request, signal)
+    const cid = await addedCid(response)
+    if (sent < size) throw new Error(`${url.host} answered after ${sent} of the ${size} bytes of an upload`)
+    return { cid, expected: hasher.cid() }
   }
 
   async isPinned(cid: Cid, signal: AbortSignal): Promise<boolean> {

@@ -1,4 +1,5 @@
 import type { KeyValue } from "../lib/key-value.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
@@ -6,12 +7,15 @@ import type { Cid } from "./cid.ts"
 import type { CidIndex } from "./cid-index.ts"
 import type { IpfsNode } from "./node.ts"
 import { parsePinName } from "./pin-name.ts"
+import type { Replicas } from "./replicas.ts"
 
 export interface PinsOptions {
   readonly node: IpfsNode
   readonly index: CidIndex
   /** What all nodes know, asked without what this one remembers; null where it is alone. */
   readonly shared: CidIndex | null
+  /** Null: there is no cluster. */
+  readonly replicas: Replicas | null
   readonly pinPrefix: string
   /** What the node may hold; 0 is no limit. */
   readonly budgetBytes: number
@@ -20,6 +24,11 @@ export interface PinsOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+}
+
+export interface Reconciled {
+  readonly restored: number
+  readonly lost: number
 }
 
 export interface OwnPin {
@@ -32,6 +41,8 @@ export interface OwnPin {
 const TARGET = 0.9
 /** How exact the time of last use is. */
 const USE_MS = 60 * 60_000
+/** No node has so many; a list without end would fill the memory. */
+const MAX_PINS = 500_000
 const MEDIA_TYPE = "application/octet-stream"
 
 /** Looks after what this node has pinned for us; pins of others are never touched. */
@@ -48,8 +59,11 @@ export class Pins {
     const own: OwnPin[] = []
     for await (const { cid, name } of node.pins(pinPrefix, signal)) {
       const parsed = parsePinName(pinPrefix, name)
-      if (parsed !== null) own.push({ ...parsed, cid })
+      if (parsed === null) continue
+      if (own.length === MAX_PINS) throw new RangeError(`The IPFS node tells of more than ${MAX_PINS} pins`)
+      own.push({ ...parsed, cid })
     }
+    this.#options.metrics.ipfsPins.set(own.length)
     return own
   }
 
@@ -60,32 +74,49 @@ export class Pins {
     if (!(now() - last < USE_MS)) await uses.set(digest, String(now()))
   }
 
-  /** Puts into the index what it has lost; gives how many. Rejects when the node fails. */
-  async reindex(signal: AbortSignal): Promise<number> {
-    const { index, shared } = this.#options
-    let restored = 0
-    for (const { digest, cid, size } of await this.list(signal)) {
+  /**
+   * Puts into the index what it has lost, and takes out what the node has lost although it is pinned; gives how many of
+   * each. Rejects when the node fails.
+   */
+  async reconcile(signal: AbortSignal): Promise<Reconciled> {
+    const { index, node, replicas, shared } = this.#options
+    let [restored, lost] = [0, 0]
+    for (const pin of await this.list(signal)) {
+      const { digest, cid, size } = pin
+      signal.throwIfAborted()
+      if (!(await node.has(cid, signal))) {
+        await index.drop(digest, cid)
+        lost += 1
+        continue
+      }
+      await replicas?.keepUp(descriptorOf(pin), cid, await this.#usedAt(digest))
       if ((await (shared ?? index).find(digest)) === cid) continue
       await index.put({ digest, cid, size, mediaType: MEDIA_TYPE })
       restored += 1
     }
-    return restored
+    return { restored, lost }
   }
 
-  /** The index forgets it first, so that nobody is sent to what is about to go. Rejects when the node fails. */
-  async remove({ digest, cid }: OwnPin, signal: AbortSignal): Promise<void> {
-    await this.#options.index.drop(digest, cid)
-    await this.#options.node.unpin(cid, signal)
-    await this.#options.uses.set(digest, "")
+  /**
+   * The index forgets it first, so that nobody is sent to what is about to go; a cluster would pin it again. Rejects
+   * when the node fails.
+   */
+  async remove(pin: OwnPin, signal: AbortSignal): Promise<void> {
+    const { index, node, replicas, uses } = this.#options
+    await index.drop(pin.digest, pin.cid)
+    await replicas?.release(descriptorOf(pin), pin.cid)
+    await node.unpin(pin.cid, signal)
+    await uses.set(pin.digest, "")
   }
 
   /** Makes room when the node holds more than its budget, the longest unused first. Rejects when the node fails. */
   async enforce(signal: AbortSignal): Promise<void> {
-    const { budgetBytes, log, metrics, node } = this.#options
-    const { used } = await node.repoBytes(signal)
-    metrics.ipfsRepoBytes.set(used)
-    if (budgetBytes === 0 || used <= budgetBytes) return
-    let excess = used - budgetBytes * TARGET
+    const { budgetBytes, log, node } = this.#options
+    if (budgetBytes === 0 || (await this.#measure(signal)) <= budgetBytes) return
+    await node.collect(signal) // what nobody has pinned goes before what somebody has
+    let excess = (await this.#measure(signal)) - budgetBytes
+    if (excess <= 0) return
+    excess += budgetBytes * (1 - TARGET)
     let removed = 0
     for (const pin of await this.#oldestFirst(signal)) {
       if (excess <= 0) break
@@ -93,16 +124,29 @@ export class Pins {
       excess -= pin.size
       removed += 1
     }
+    if (removed === 0) return
     await node.collect(signal)
+    await this.#measure(signal)
     log.info("removed layers from the IPFS node to stay within its budget", { removed, budgetBytes })
+  }
+
+  async #measure(signal: AbortSignal): Promise<number> {
+    const { metrics, node } = this.#options
+    const { used } = await node.repoBytes(signal)
+    metrics.ipfsRepoBytes.set(used)
+    return used
   }
 
   async #oldestFirst(signal: AbortSignal): Promise<readonly OwnPin[]> {
     const pins = await this.list(signal)
-    this.#options.metrics.ipfsPins.set(pins.length)
-    const withUse = await Promise.all(
-      pins.map(async (pin) => ({ pin, usedAt: Number(await this.#options.uses.get(pin.digest)) || 0 })),
-    )
+    const withUse = await Promise.all(pins.map(async (pin) => ({ pin, usedAt: await this.#usedAt(pin.digest) })))
     return withUse.toSorted((one, other) => one.usedAt - other.usedAt).map(({ pin }) => pin)
   }
+
+  /** 0: never, as far as is known. */
+  async #usedAt(digest: Digest): Promise<number> {
+    return Number(await this.#options.uses.get(digest)) || 0
+  }
 }
+
+const descriptorOf = ({ digest, size }: OwnPin): Descriptor => ({ digest, size, mediaType: MEDIA_TYPE })

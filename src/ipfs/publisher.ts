@@ -35,11 +35,13 @@ export interface PublisherOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
-  /** Told of every blob that others can have now. */
+  /** Told of every blob that others can have now. Never rejects. */
   readonly published: (file: FileBlob, cid: Cid) => Promise<void>
   /** Told when a blob has left the queue, whatever became of it. */
   readonly settled: (digest: Digest) => void
 }
+
+export type Published = "added" | "gone" | "public" | "mismatch" | "unpinned"
 
 const MEBIBYTE = 1024 * 1024
 
@@ -106,12 +108,13 @@ export class Publisher {
   }
 
   /**
-   * Adds it now. `public`: the node looks public, `mismatch`: it cuts content in another way, `unpinned`: it did not keep
+   * Adds it now. `gone`: the store has removed it since; `public`: the node looks public, `mismatch`: it cuts content in another way, `unpinned`: it did not keep
    * what it said it had taken; nothing is shared then. Rejects when the node fails.
    */
-  async publish(file: FileBlob): Promise<"added" | "public" | "mismatch" | "unpinned"> {
+  async publish(file: FileBlob): Promise<Published> {
     const { index, log, node, pinPrefix, policy, profile, published } = this.#options
     const { digest, mediaType, size } = file.descriptor
+    if (!(await Bun.file(file.path).exists())) return "gone"
     if (!(await this.#mayPublish())) return "public"
     const content = { path: file.path, size, profile, name: formatPinName(pinPrefix, { digest, size }) }
     const uploadMs = policy.baseMs + (size / MEBIBYTE) * policy.perMebibyteMs

@@ -11,6 +11,8 @@ export interface TurnsPolicy {
   readonly firstPollMs: number
   readonly maxPollMs: number
   readonly renewMs: number
+  /** Where waiting was in vain, nobody is waited for again so soon. */
+  readonly hasteMs: number
 }
 
 export interface TurnsOptions {
@@ -27,6 +29,7 @@ export interface TurnsOptions {
 export class Turns {
   readonly #options: TurnsOptions
   readonly #held = new Map<Digest, AbortController>()
+  #hastyUntil = 0
 
   constructor(options: TurnsOptions) {
     this.#options = options
@@ -38,6 +41,7 @@ export class Turns {
       name: source.name,
       origin: source.origin,
       ...(source.hedgeMs === undefined ? {} : { hedgeMs: source.hedgeMs }),
+      ...(source.isHint === undefined ? {} : { isHint: source.isHint }),
       wrong: async (descriptor) => await source.wrong?.(descriptor),
       find: async (descriptor, signal) =>
         (await source.find(descriptor, signal)) ?? (await this.#wait(source, descriptor, signal)),
@@ -59,18 +63,26 @@ export class Turns {
 
   async #wait(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
     const { clock, leases, policy } = this.#options
-    const until = clock.now() + policy.waitMs
+    const since = clock.now()
+    const waitMs = since < this.#hastyUntil ? 0 : policy.waitMs
     let pollMs = policy.firstPollMs
-    while (clock.now() < until) {
+    for (;;) {
       const turn = await leases.take(descriptor.digest)
       if (turn === "unknown") return this.#told("alone", null)
       if (turn === "ours") return await this.#own(source, descriptor, signal)
+      if (clock.now() - since >= waitMs) return this.#gaveUp(waitMs)
       await clock.sleep(pollMs, signal)
       pollMs = Math.min(pollMs * 2, policy.maxPollMs)
       const blob = await source.find(descriptor, signal)
       if (blob !== null) return this.#told("waiter", blob)
     }
-    return this.#told("impatient", null)
+  }
+
+  #gaveUp(waitedMs: number): null {
+    const { clock, policy } = this.#options
+    if (waitedMs > 0) this.#hastyUntil = clock.now() + policy.hasteMs
+    this.#told("impatient", null)
+    return null
   }
 
   /** Whoever had the turn before may have shared the blob since it was looked for. */

@@ -1,3 +1,5 @@
+import { abortable } from "./single-flight.ts"
+
 /** Reads a stream of at most `limit` bytes. Rejects with RangeError, and cancels the stream, when there are more. */
 export async function readBytes(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = []
@@ -60,6 +62,41 @@ export function sliceStream(
     },
     { highWaterMark: 0 },
   )
+}
+
+/** The same stream, once its first bytes are there. Rejects, and cancels it, when there are none or the signal says so. */
+export async function begunStream<Bytes extends Uint8Array>(
+  stream: ReadableStream<Bytes>,
+  signal: AbortSignal,
+): Promise<ReadableStream<Bytes>> {
+  const reader = stream.getReader()
+  let begin: Bytes | null = await firstChunk(reader.read(), signal).catch((error) => {
+    void reader.cancel(error).catch(() => {}) // a stream that has failed says so again
+    throw error
+  })
+  return new ReadableStream<Bytes>(
+    {
+      async pull(controller) {
+        const chunk = begin
+        begin = null
+        if (chunk !== null) return controller.enqueue(chunk)
+        const { done, value } = await reader.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+}
+
+async function firstChunk<Bytes>(
+  first: Promise<{ readonly done: boolean; readonly value?: Bytes | undefined }>,
+  signal: AbortSignal,
+): Promise<Bytes> {
+  const { value } = await abortable(first, signal)
+  if (value === undefined) throw new RangeError("The transfer ended before its first byte")
+  return value
 }
 
 /** How a stream came to its end: complete, broken by an error, or left by its consumer. */

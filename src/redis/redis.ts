@@ -36,6 +36,9 @@ export interface RedisOptions {
   readonly metrics: Metrics
 }
 
+const TOLD_MS = 60_000
+const MAX_KINDS = 20
+
 export type RedisClient = Redis | Cluster
 
 /** What all nodes share. A hint in everything: it may be down, slow, empty or wrong, and nothing waits for it long. */
@@ -46,6 +49,8 @@ export class SharedRedis {
   readonly #breaker: Breaker
   readonly #options: RedisOptions
   readonly #begun: Promise<void>
+  /** Refusals by their first word, and until when nothing more is said of them. */
+  readonly #toldUntil = new Map<string, number>()
 
   private constructor(client: RedisClient, options: RedisOptions) {
     const { clock, log, metrics, policy, settings } = options
@@ -53,10 +58,10 @@ export class SharedRedis {
     this.isCluster = settings.cluster !== null
     this.#client = client
     this.#options = options
-    const onChange = (isOpen: boolean) => {
-      metrics.breakerOpen.set({ dependency: "redis" }, isOpen ? 1 : 0)
-      if (isOpen) log.warn("Redis does not answer, it is left alone for a while; images are served without it")
-      else log.info("Redis answers again")
+    const onChange = (error: unknown) => {
+      metrics.breakerOpen.set({ dependency: "redis" }, error === null ? 0 : 1)
+      if (error === null) log.info("Redis answers again")
+      else log.warn("Redis does not answer, it is left alone for a while; images are served without it", { error })
     }
     metrics.breakerOpen.set({ dependency: "redis" }, 0)
     this.#breaker = new Breaker({ ...policy, clock, onChange })
@@ -79,13 +84,25 @@ export class SharedRedis {
     await this.#begun
     try {
       const answer = await this.#breaker.run(() => answered(command(this.#client)))
-      if (answer !== null && "refused" in answer) throw answer.refused
+      if (answer !== null && "refused" in answer) return this.#refused(answer.refused)
       return answer === null ? null : answer.result
     } catch (error) {
       this.#options.metrics.redisErrors.inc()
       this.#options.log.debug("Redis failed", { error: errorText(error) })
       return null
     }
+  }
+
+  /** Once in a while, as somebody has to look at it: no permission, a wrong password, no memory left. */
+  #refused({ message }: Error): null {
+    const { clock, log, metrics } = this.#options
+    metrics.redisErrors.inc()
+    const kind = /^[A-Z]+/.exec(message)?.[0] ?? ""
+    const isTold = clock.now() < (this.#toldUntil.get(kind) ?? 0)
+    if (isTold || this.#toldUntil.size > MAX_KINDS) return null
+    this.#toldUntil.set(kind, clock.now() + TOLD_MS)
+    log.warn("Redis refuses commands; images are served without it", { error: message })
+    return null
   }
 
   close(): void {
@@ -136,6 +153,8 @@ async function connect({ settings, policy }: RedisOptions): Promise<RedisClient>
       sentinels: [...sentinel.servers],
       name: sentinel.master,
       sentinelRetryStrategy: common.retryStrategy,
+      sentinelCommandTimeout: policy.connectMs,
+      ...(common.tls === undefined ? {} : { sentinelTLS: common.tls, enableTLSForSentinelMode: true }),
       ...(password === null ? {} : { sentinelPassword: password }),
     })
   }

@@ -65,6 +65,9 @@ export function createMetrics() {
       "result",
     ]),
     ipfsPublished: counter("ipfs_published_total", "Blobs offered to the IPFS node, by the result", ["result"]),
+    ipfsReplicated: counter("ipfs_replicated_total", "Blobs that an IPFS Cluster was asked to hold, by the result", [
+      "result",
+    ]),
     ipfsQueue: gauge("ipfs_queue_entries", "Blobs that wait to be added to the IPFS node", []),
     ipfsPins: gauge("ipfs_pins", "Blobs that are pinned on the IPFS node for this registry", []),
     ipfsRepoBytes: gauge("ipfs_repo_bytes", "Bytes that the IPFS node holds", []),

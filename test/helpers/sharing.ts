@@ -50,7 +50,7 @@ export async function startSharingLab(): Promise<SharingLab> {
     },
     add: async (number) => {
       const sample = await image({
-        layers: [await layer({ small: `small ${number}` }), await layer({ big: text(number, 12_000_000) }, "plain")],
+        layers: [await layer({ small: `small ${number}` }), await layer({ big: noise(number, 12_000_000) }, "plain")],
       })
       upstream.add(`lab/sample${number}`, "1", sample)
       return { reference: `${upstream.host}/lab/sample${number}:1`, image: sample }
@@ -85,7 +85,7 @@ export async function pullBlob(facade: RunningFacade, digest: string): Promise<n
 }
 
 /** Different for every seed, and of no pattern that blocks of it would share. */
-function text(seed: number, bytes: number): string {
+export function noise(seed: number, bytes: number): string {
   let state = seed
   return Array.from({ length: bytes / 4 }, () => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0

@@ -1,0 +1,371 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { freePort } from "../helpers/free-port.ts"
+import { type Content, image, layer, type TestImage } from "../helpers/images.ts"
+import { cidOf, type KuboRole, type KuboServer, startKuboServer } from "../helpers/kubo-server.ts"
+import { needs } from "../helpers/programs.ts"
+import { type RedisServer, startRedis } from "../helpers/redis-server.ts"
+import { noise, pullBlob } from "../helpers/sharing.ts"
+import { until } from "../helpers/until.ts"
+import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+
+setDefaultTimeout(60_000)
+
+/** More than what is verified before its first byte leaves. */
+const BIG = 9 * 1024 * 1024
+/** What a node's trouble may cost a pull, with reserve for a machine that has other work, too. */
+const BOUND_MS = 3500
+
+/** Bytes that are sent as they are pulled, without a length. */
+const body = (pull: (send: (bytes: Uint8Array) => void, end: () => void) => Promise<void> | void): Response =>
+  new Response(
+    new ReadableStream<Uint8Array>({
+      pull: async (controller) => {
+        await pull(
+          (bytes) => controller.enqueue(bytes),
+          () => controller.close(),
+        )
+      },
+    }),
+  )
+
+const onContent =
+  (answer: (request: Request) => Response | Promise<Response>): KuboRole =>
+  async (request, url) =>
+    request.method === "GET" && url.pathname.startsWith("/ipfs/") ? await answer(request) : null
+
+const required = needs("redis-server")
+describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note}`, () => {
+  let redis: RedisServer
+  let upstream: UpstreamServer
+  let number = 0
+  let kubo: KuboServer
+  let metricsPort = 0
+  const running: RunningFacade[] = []
+
+  beforeAll(async () => {
+    redis = await startRedis()
+    upstream = startUpstream()
+  })
+  beforeEach(async () => {
+    for (const facade of running.splice(0)) await facade.stop()
+    metricsPort = freePort()
+    kubo?.stop()
+    kubo = startKuboServer()
+    upstream.roles.length = 0
+  })
+  afterAll(async () => {
+    for (const facade of running) await facade.stop()
+    kubo?.stop()
+    upstream?.stop()
+    await redis?.stop()
+  })
+
+  async function newImage(count = 1): Promise<{ readonly reference: string; readonly image: TestImage }> {
+    number += 1
+    const layers = Array.from({ length: count }, (_, index) =>
+      layer({ big: noise(number * 100 + index, BIG) }, "plain"),
+    )
+    const sample = await image({ layers: await Promise.all(layers) })
+    upstream.add(`lab/hostile${number}`, "1", sample)
+    return { reference: `${upstream.host}/lab/hostile${number}:1`, image: sample }
+  }
+
+  async function start(reference: string, registry: Readonly<Record<string, unknown>> = {}): Promise<RunningFacade> {
+    const facade = await startFacade({
+      specs: { one: { baseRef: reference } },
+      registry: { redis: { enabled: true, singleHostAddr: redis.addr }, ipfs: kubo.config, ...registry },
+      config: { prometheusAddr: `127.0.0.1:${metricsPort}` },
+    })
+    running.push(facade)
+    await facade.get("/v2/fixed/one/manifests/latest")
+    return facade
+  }
+
+  /** A facade that is told that the node has all layers, which it has. */
+  async function shared(count = 1): Promise<{ readonly facade: RunningFacade; readonly layers: readonly Content[] }> {
+    const { image: sample, reference } = await newImage(count)
+    const facade = await start(reference)
+    for (const { bytes, digest } of sample.layers) await redis.cli("HSET", `rf:1:{${digest}}:b`, "c", kubo.put(bytes))
+    return { facade, layers: sample.layers }
+  }
+
+  const fetches = ({ digest }: Content) =>
+    upstream.seen.filter(({ method, path }) => method === "GET" && path.endsWith(`/blobs/${digest}`)).length
+
+  const only = <Item>([item]: readonly Item[]): Item => {
+    if (item === undefined) throw new Error("There is none")
+    return item
+  }
+
+  const metrics = async (): Promise<string> => await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
+
+  test("as long as it behaves, blobs come from it", async () => {
+    const { facade, layers } = await shared()
+
+    await pullBlob(facade, only(layers).digest)
+    expect(fetches(only(layers))).toBe(0)
+  })
+
+  test.each<[what: string, role: (blob: Content) => KuboRole]>([
+    ["other content of the same length", ({ size }) => onContent(() => new Response(new Uint8Array(size)))],
+    ["content that is too long, without a length", ({ bytes }) => onContent(() => chunked([bytes, bytes]))],
+    [
+      "content that is too short, without a length",
+      ({ bytes }) => onContent(() => chunked([bytes.slice(0, 5_000_000)])),
+    ],
+    ["content that never ends", () => onContent(() => body((send) => send(new Uint8Array(1 << 20))))],
+    ["a length that is not the blob's", () => onContent(() => new Response("short"))],
+    ["nothing after its headers", () => onContent(() => body(() => new Promise<void>(() => {})))],
+    ["nothing at all", () => onContent(() => new Promise<Response>(() => {}))],
+    ["an empty body", () => onContent(() => chunked([]))],
+    ["a drop now and then", ({ bytes }) => onContent(() => body(trickle(bytes)))],
+    [
+      "half of it, then nothing",
+      ({ bytes }) =>
+        onContent((request) => (request.headers.has("range") ? new Response(null, { status: 504 }) : halfOf(bytes))),
+    ],
+    ["errors", () => onContent(() => new Response("merkledag: not found", { status: 500 }))],
+    [
+      "compressed content",
+      ({ bytes }) => onContent(() => new Response(Bun.gzipSync(bytes), { headers: { "content-encoding": "gzip" } })),
+    ],
+    ["redirects to elsewhere", () => onContent(() => Response.redirect("http://169.254.169.254/", 302))],
+  ])("H5, H6: it sends %s", async (_, role) => {
+    const { facade, layers } = await shared()
+    const blob = only(layers)
+    kubo.roles.push(role(blob))
+
+    expect(await pullUntilRight(facade, blob)).toBeLessThan(BOUND_MS)
+    expect(fetches(blob)).toBe(1)
+  })
+
+  test("wrong content is forgotten, and not asked for again", async () => {
+    const { facade, layers } = await shared()
+    const blob = only(layers)
+    const wrong = kubo.put(new Uint8Array(blob.size))
+    await redis.cli("HSET", `rf:1:{${blob.digest}}:b`, "c", wrong)
+
+    await pullUntilRight(facade, blob)
+    await until(async () => (await redis.cli("HGET", `rf:1:{${blob.digest}}:b`, "c")) !== wrong)
+  })
+
+  test("content of another length is forgotten before a byte of it is read", async () => {
+    const { facade, layers } = await shared()
+    const blob = only(layers)
+    const wrong = kubo.put(new Uint8Array(blob.size + 1))
+    await redis.cli("HSET", `rf:1:{${blob.digest}}:b`, "c", wrong)
+    kubo.roles.push((_, url) => (url.pathname === "/api/v0/add" ? new Response("full", { status: 500 }) : null))
+
+    await pullBlob(facade, blob.digest)
+    await until(async () => (await redis.cli("EXISTS", `rf:1:{${blob.digest}}:b`)) === "0")
+  })
+
+  test("H6: a node that hangs while it reads costs a pull of many layers its time once", async () => {
+    const { facade, layers } = await shared(8)
+    kubo.roles.push(onContent(() => new Promise<Response>(() => {})))
+    const undisturbed = 8 * 150
+
+    let tookMs = 0
+    for (const { digest } of layers) tookMs += await pullBlob(facade, digest)
+
+    expect(kubo.seen.filter(({ method }) => method === "GET").length).toBeLessThan(layers.length)
+    expect(tookMs).toBeLessThan(BOUND_MS + undisturbed)
+  })
+
+  test("clients that leave while it is asked are no reason to leave it alone", async () => {
+    const { facade, layers } = await shared(6)
+    kubo.roles.push(async (request) => {
+      if (request.method === "HEAD") await Bun.sleep(100)
+      return null
+    })
+    for (const { digest } of layers.slice(1)) {
+      const leaving = new AbortController()
+      const left = facade.get(`/v2/fixed/one/blobs/${digest}`, { signal: leaving.signal }).catch(() => null)
+      await until(() => kubo.seen.some(({ method }) => method === "HEAD"))
+      kubo.seen.length = 0
+      leaving.abort()
+      await left
+    }
+
+    await pullBlob(facade, only(layers).digest)
+    expect(fetches(only(layers))).toBe(0)
+  })
+
+  test("a client that leaves in the middle of a blob leaves nothing behind at the node", async () => {
+    const { facade, layers } = await shared()
+    let isCancelled = false
+    const slow = new ReadableStream<Uint8Array>({
+      pull: async (controller) => {
+        await Bun.sleep(5)
+        controller.enqueue(only(layers).bytes.slice(0, 16_384))
+      },
+      cancel: () => {
+        isCancelled = true
+      },
+    })
+    kubo.roles.push(onContent(() => new Response(slow)))
+    const leaving = new AbortController()
+    const response = await facade.get(`/v2/fixed/one/blobs/${only(layers).digest}`, { signal: leaving.signal })
+    await response.body?.getReader().read()
+    leaving.abort()
+
+    await facade.stop()
+    await until(() => isCancelled)
+  })
+
+  test("what the hedged start has begun is left when the node is faster after all", async () => {
+    const { facade, layers } = await shared()
+    const blob = only(layers)
+    let isLeft = false
+    upstream.roles.push((request, url) => {
+      if (!url.pathname.endsWith(`/blobs/${blob.digest}`)) return null
+      request.signal.addEventListener("abort", () => {
+        isLeft = true
+      })
+      return new Promise<Response>(() => {})
+    })
+    kubo.roles.push(
+      onContent(async () => {
+        await until(() => fetches(blob) > 0)
+        return new Response(blob.bytes)
+      }),
+    )
+
+    await pullBlob(facade, blob.digest)
+    await until(() => isLeft)
+  })
+
+  describe("when something is added", () => {
+    async function pulled(role: KuboRole): Promise<{ readonly facade: RunningFacade; readonly blob: Content }> {
+      const { image: sample, reference } = await newImage()
+      kubo.roles.push(role)
+      const facade = await start(reference)
+      await pullBlob(facade, only(sample.layers).digest)
+      return { facade, blob: only(sample.layers) }
+    }
+
+    const onAdd =
+      (answer: (request: Request) => Response | Promise<Response>): KuboRole =>
+      async (request, url) =>
+        url.pathname === "/api/v0/add" ? await answer(request) : null
+
+    const taken = async (request: Request) => await request.arrayBuffer()
+
+    test.each<[what: string, role: KuboRole, result: string]>([
+      [
+        "another CID",
+        onAdd(async (request) => {
+          await taken(request)
+          return Response.json({ Name: "blob", Hash: cidOf(new Uint8Array(7)), Size: "7" })
+        }),
+        "mismatch",
+      ],
+      [
+        "an error after the CID",
+        onAdd(async (request) => {
+          await taken(request)
+          const root = JSON.stringify({ Name: "blob", Hash: cidOf(new Uint8Array(7)), Size: "7" })
+          return new Response(`${root}\n${JSON.stringify({ Message: "no space left", Code: 0, Type: "error" })}\n`)
+        }),
+        "error",
+      ],
+      ["no CID", onAdd(async (request) => new Response(await taken(request).then(() => "{}"))), "error"],
+      ["an answer without end", onAdd(() => body((send) => send(new Uint8Array(1 << 16).fill(32)))), "error"],
+      ["an error", onAdd(() => new Response('{"Message":"no space left"}', { status: 500 })), "error"],
+      [
+        "a CID, and keeps nothing",
+        (_, url) =>
+          url.pathname === "/api/v0/pin/ls" ? Response.json({ Message: "it is not pinned" }, { status: 500 }) : null,
+        "unpinned",
+      ],
+      [
+        "a CID, but does not say whether it keeps it",
+        (_, url) => (url.pathname === "/api/v0/pin/ls" ? new Response("<html>", { status: 502 }) : null),
+        "error",
+      ],
+      [
+        "a configuration that is none",
+        (_, url) => (url.pathname === "/api/v0/config/show" ? Response.json({ Bootstrap: 3 }) : null),
+        "public",
+      ],
+    ])("it answers with %s: nothing is entered into the index", async (_, role, result) => {
+      const { blob } = await pulled(role)
+
+      await until(async () => (await metrics()).includes(`ipfs_published_total{result="${result}"} 1`))
+      expect(await redis.cli("EXISTS", `rf:1:{${blob.digest}}:b`, blob.digest)).toBe("0")
+    })
+
+    test("it takes no more: blobs that it has are still read from it", async () => {
+      const { facade, layers } = await shared(1)
+      kubo.roles.push(onAdd(() => new Response('{"Message":"no space left"}', { status: 500 })))
+      const { image: other, reference } = await newImage(6)
+      facade.writeSpecs({
+        one: { baseRef: reference },
+        two: { baseRef: `${upstream.host}/lab/hostile${number - 1}:1` },
+      })
+      await until(async () => (await facade.get("/v2/fixed/two/manifests/latest")).status === 200)
+      for (const { digest } of other.layers) await pullBlob(facade, digest)
+      await until(async () => /ipfs_published_total{result="(?:error|skipped)"} [2-9]/.test(await metrics()))
+
+      const response = await facade.get(`/v2/fixed/two/blobs/${only(layers).digest}`)
+      expect((await response.arrayBuffer()).byteLength).toBe(only(layers).size)
+      expect(fetches(only(layers))).toBe(0)
+    })
+
+    test("it never answers: the process still ends, and pulls go on", async () => {
+      const { facade } = await pulled(onAdd(() => new Promise<Response>(() => {})))
+      await until(() => kubo.asked("/api/v0/add") > 0)
+
+      const stopped = facade.stop()
+      await stopped
+    })
+  })
+
+  test("a user and password in its address are sent as such, and shown nowhere", async () => {
+    const { image: sample, reference } = await newImage()
+    const ipfsAddr = kubo.url.replace("//", "//facade:se%3Acret@")
+    const facade = await start(reference, { ipfs: { ...kubo.config, ipfsAddr } })
+    await pullBlob(facade, only(sample.layers).digest)
+    await until(() => kubo.pins.size > 0)
+
+    const rpc = kubo.seen.filter(({ path }) => path.startsWith("/api/"))
+    const wanted = `Basic ${Buffer.from("facade:se:cret").toString("base64")}`
+    expect(new Set(rpc.map(({ headers }) => headers.get("authorization")))).toEqual(new Set([wanted]))
+    expect(JSON.stringify(facade.logs)).not.toContain("cret")
+  })
+})
+
+const chunked = (parts: readonly Uint8Array[]): Response => {
+  const left = [...parts]
+  return body((send, end) => {
+    const part = left.shift()
+    if (part === undefined) end()
+    else send(part)
+  })
+}
+
+const trickle = (bytes: Uint8Array) => {
+  let sent = 0
+  return async (send: (bytes: Uint8Array) => void) => {
+    await Bun.sleep(200)
+    send(bytes.slice(sent, sent + 10))
+    sent += 10
+  }
+}
+
+const halfOf = (bytes: Uint8Array): Response => {
+  const left = [bytes.slice(0, bytes.byteLength / 2)]
+  return body(async (send) => {
+    const part = left.shift()
+    if (part === undefined) await new Promise<void>(() => {})
+    else send(part)
+  })
+}
+
+/** Wrong bytes that were sent already break the answer off; the client comes back, as clients do. */
+async function pullUntilRight(facade: RunningFacade, { digest }: Content): Promise<number> {
+  const startedAt = performance.now()
+  await pullBlob(facade, digest).catch(async () => await pullBlob(facade, digest))
+  return performance.now() - startedAt
+}
