@@ -65,6 +65,7 @@ export class CachedImages implements ImageReader {
     sizeCalculation: ({ bytes }) => bytes.byteLength + 1,
   })
   readonly #resolving = new SingleFlight<string, JsonBlob>()
+  readonly #asking = new SingleFlight<string, JsonBlob>()
   readonly #reading = new SingleFlight<string, JsonBlob>()
 
   constructor(options: CachedImagesOptions) {
@@ -104,7 +105,7 @@ export class CachedImages implements ImageReader {
     const name = formatReference(reference)
     const known = this.#tags.get(name) ?? null
     const { clock, log, staleAfterMs, staleAgainMs } = this.#options
-    const asking = this.#news(reference, known, signal)
+    const asking = this.#asking.run(name, (flight) => this.#news(reference, known, flight), signal)
     asking.catch(() => {}) // it may go on after somebody has been served
     const stale = await this.#remembered(reference, known)
     try {

@@ -266,13 +266,17 @@ describe("an upstream that is down", () => {
   })
 
   test("B11: one that hangs keeps nobody waiting for long who could have what is known", async () => {
-    await start({ tuning: { ...IMPATIENT, documents: { ...IMPATIENT.documents, staleAfterMs: 200 } } })
+    const documents = { ...IMPATIENT.documents, staleAfterMs: 200, staleAgainMs: 0 }
+    await start({ tuning: { ...IMPATIENT, documents } })
     await manifest()
+    const { length } = upstream.seen
     upstream.roles.push(() => new Promise(() => {}))
     const started = performance.now()
     const answer = await get("manifests/latest")
 
     expect([answer.status, answer.headers.get("warning")?.slice(0, 6)]).toEqual([200, "299 - "])
     expect(performance.now() - started).toBeLessThan(4000)
+    expect((await get("manifests/latest")).status).toBe(200)
+    expect(upstream.seen.slice(length).map(({ method }) => method)).toEqual(["HEAD"]) // which is still waited for
   })
 })
