@@ -90,11 +90,12 @@ function serve(
     fetch: async (incoming, server) => {
       const startedAt = performance.now()
       const caller: Caller = { address: () => server.requestIP(incoming)?.address ?? null, user: null }
-      if (server.pendingRequests > stall.patientRequests) server.timeout(incoming, stall.seconds)
       const request = withHost(incoming)
       const answer = server.pendingRequests > maxConcurrent ? overloaded : handle
       const response = request === null ? invalidHost(incoming) : await answer(request, caller)
       if (state.isRetired) response.headers.set("connection", "close")
+      // Once the answer is under way: Bun forgets it where a file is sent later
+      if (server.pendingRequests > stall.patientRequests) setImmediate(() => server.timeout(incoming, stall.seconds))
       if (metrics === null) return response
       return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt, user: caller.user })
     },

@@ -1,7 +1,10 @@
 import { describe, expect, spyOn, test } from "bun:test"
+import { writeFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
+import { join } from "node:path"
 import { listen } from "../../src/http/server.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 
 const log = createLogger({ format: "json", version: "test", level: () => "error", write: () => {} })
@@ -46,30 +49,40 @@ describe("listen()", () => {
     expect(options?.idleTimeout).toBe(0) // Bun's default closes a connection at 10 s, also of a client that reads slowly
   })
 
-  test("[F6] clients that stall hold half of what can be served, and never all of it", async () => {
-    const bytes = new Uint8Array(16 * 1024 * 1024) // more than a socket takes
-    const handle = (request: Request) => new Response(request.url.endsWith("/large") ? bytes : "here")
-    const listener = listen({ ...OPTIONS, handle, hostname: "127.0.0.1", port: 0 })
-    const stalled = new Set<Socket>()
-    const stall = async () => {
-      const socket = connect(listener.port, "127.0.0.1")
-      stalled.add(socket)
-      socket.on("error", () => {})
-      socket.write("GET /large HTTP/1.1\r\nHost: here\r\n\r\n")
-      const first = await new Promise<Buffer>((resolve) => socket.once("data", resolve))
-      socket.pause()
-      return first.toString("latin1", 9, 12)
-    }
-    const statuses: string[] = []
-    while (statuses.at(-1) !== "503") statuses.push(await stall())
-    expect(statuses).toEqual([...new Array(10).fill("200"), "503"])
+  const bytes = new Uint8Array(16 * 1024 * 1024) // more than a socket takes
+  const file = join(tempDir(), "large")
 
-    const status = async () => (await fetch(`http://127.0.0.1:${listener.port}/`, { keepalive: false })).status
-    await until(async () => (await status()) === 200, 30_000)
-    // The other half still stalls
-    const more = [await stall(), await stall(), await stall(), await stall(), await stall(), await stall()]
-    expect(more).toEqual(["200", "200", "200", "200", "200", "503"])
-    for (const socket of stalled) socket.destroy()
-    await listener.stop(true)
-  }, 40_000)
+  test.each([
+    ["bytes", () => bytes],
+    ["a file", () => Bun.file(file)],
+  ] as const)(
+    "[F6] clients that stall on %s hold half of what can be served, and never all of it",
+    async (_, large) => {
+      writeFileSync(file, bytes)
+      const handle = async (request: Request) => new Response(request.url.endsWith("/large") ? large() : "here")
+      const listener = listen({ ...OPTIONS, handle, hostname: "127.0.0.1", port: 0 })
+      const stalled = new Set<Socket>()
+      const stall = async () => {
+        const socket = connect(listener.port, "127.0.0.1")
+        stalled.add(socket)
+        socket.on("error", () => {})
+        socket.write("GET /large HTTP/1.1\r\nHost: here\r\n\r\n")
+        const first = await new Promise<Buffer>((resolve) => socket.once("data", resolve))
+        socket.pause()
+        return first.toString("latin1", 9, 12)
+      }
+      const statuses: string[] = []
+      while (statuses.at(-1) !== "503") statuses.push(await stall())
+      expect(statuses).toEqual([...new Array(10).fill("200"), "503"])
+
+      const status = async () => (await fetch(`http://127.0.0.1:${listener.port}/`, { keepalive: false })).status
+      await until(async () => (await status()) === 200, 30_000)
+      // The other half still stalls
+      const more = [await stall(), await stall(), await stall(), await stall(), await stall(), await stall()]
+      expect(more).toEqual(["200", "200", "200", "200", "200", "503"])
+      for (const socket of stalled) socket.destroy()
+      await listener.stop(true)
+    },
+    40_000,
+  )
 })
