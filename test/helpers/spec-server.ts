@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { findProgram } from "./programs.ts"
 import { tempDir } from "./temp-dir.ts"
+import { until } from "./until.ts"
 
 /** What the server says for a name: a spec, or a status of gRPC, after a while. */
 export interface SpecAnswer {
@@ -25,7 +26,9 @@ export interface SpecServer {
   /** Calls whose client went away before the answer. */
   readonly left: readonly string[]
   answer(answers: Readonly<Record<string, SpecAnswer>>): void
-  /** SIGSTOP freezes it, SIGCONT lets it go on, SIGTERM lets running calls end, SIGKILL ends it. */
+  /** Resolves when it stands still, with its connections open. */
+  freeze(): Promise<void>
+  /** SIGCONT lets it go on, SIGTERM lets running calls end, SIGKILL ends it. */
   signal(name: NodeJS.Signals): void
   stop(): Promise<void>
 }
@@ -53,6 +56,10 @@ export async function startSpecServer({ answers = {}, flags = [], addr }: SpecSe
     calls,
     left,
     answer,
+    freeze: async () => {
+      child.kill("SIGSTOP")
+      await until(async () => /^State:\s+T/m.test(await Bun.file(`/proc/${child.pid}/status`).text()))
+    },
     signal: (name) => child.kill(name),
     stop: async () => {
       child.kill("SIGKILL")

@@ -158,7 +158,7 @@ describe.skipIf(requirement.isMissing)(`specs over gRPC${requirement.note}`, () 
     const server = await serve({ answers: { a: { spec: { baseRef: "a" } } } })
     const source = ask(server.addr, { attemptsMs: [200, 300] })
     await ask(server.addr).lookup("a", never)
-    server.signal("SIGSTOP")
+    await server.freeze()
 
     const error = await failure(source, "a")
     server.signal("SIGCONT")
@@ -280,7 +280,7 @@ describe.skipIf(requirement.isMissing)(`specs over gRPC${requirement.note}`, () 
 
       writeFileSync(crt, "-----BEGIN CERT")
       expect((await source.lookup("a", never))?.baseText).toBe("a")
-      server.signal("SIGSTOP") // the connection has to be made anew, with the certificate that there was
+      await server.freeze() // the connection has to be made anew, with the certificate that there was
       expect(await failure(source, "a")).toMatchObject({ code: "UNAVAILABLE", detail: "provider_unreachable" })
       server.signal("SIGCONT")
       await until(async () => (await source.lookup("a", never).catch(() => null))?.baseText === "a")
