@@ -21,6 +21,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   zstd: "zstd",
   "redis-server": "redis-server",
   curl: "curl",
+  strace: "strace",
   nginx: "nginx-light",
   wrk: "wrk",
   openssl: "openssl",

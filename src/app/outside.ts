@@ -36,8 +36,9 @@ export function buildEgress(
   authorities: Authorities,
   { metrics, tuning }: Tools,
 ): Readonly<Record<Trust, Egress>> {
-  const { clock, egress, lookup, proxies } = tuning
-  const { upstreams } = config
+  const { clock, lookup, proxies } = tuning
+  const { timeouts, upstreams } = config
+  const egress = { ...tuning.egress, ...timeouts }
   const dialer = new Dialer({ clock, connectMs: egress.connectMs, lookup, probe: probeTcp })
   const guard = new Guard({ dialer, isNamed: isNamed(config) })
   const hostSettings = async (host: string) => ({

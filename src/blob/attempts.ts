@@ -40,6 +40,7 @@ export class Attempts {
   readonly #policy: AttemptPolicy
   readonly #candidates: Candidate[] = []
   readonly #errors = new Map<string, unknown>()
+  #latest: unknown = null
   readonly #known = new Set<string>()
 
   constructor(descriptor: Descriptor, sources: readonly BlobSource[], policy: AttemptPolicy) {
@@ -81,6 +82,7 @@ export class Attempts {
 
   /** The source failed; `progressed` tells that it gave a worthwhile amount of bytes before. */
   failed(source: BlobSource, error: unknown, progressed: boolean): void {
+    this.#latest = error
     this.#errors.set(source.origin, error)
     const candidate = this.#candidates.find((other) => other.source === source)
     if (candidate === undefined) return
@@ -107,6 +109,11 @@ export class Attempts {
   #drop(source: BlobSource): void {
     const index = this.#candidates.findIndex((candidate) => candidate.source === source)
     if (index !== -1) this.#candidates.splice(index, 1)
+  }
+
+  /** The latest failure that may pass: why it takes so long, for a client that cannot wait for the end. */
+  get trouble(): RegistryError | null {
+    return this.#latest instanceof RegistryError && this.#latest.mayPass ? this.#latest : null
   }
 
   /** What to tell the client once every source is given up. */

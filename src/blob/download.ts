@@ -36,6 +36,7 @@ const PIECE_BYTES = 128 * 1024
  */
 export class Download {
   readonly descriptor: Descriptor
+  readonly attempts: Attempts
   readonly #options: DownloadOptions
   readonly #abort = new AbortController()
   readonly #contributors = new Set<BlobSource>()
@@ -55,6 +56,7 @@ export class Download {
 
   constructor(options: DownloadOptions) {
     this.descriptor = options.descriptor
+    this.attempts = options.attempts
     this.#options = options
     this.#hasher = createHasher(digestAlgorithm(options.descriptor.digest))
     this.#kept.promise.catch(() => {}) // whoever waits is told; nobody has to wait
@@ -120,10 +122,6 @@ export class Download {
     this.#abort.abort(reason)
   }
 
-  addSources(sources: readonly BlobSource[]): void {
-    this.#options.attempts.add(sources)
-  }
-
   /** Waits until a source has given its first byte. Rejects when none can. */
   async started(signal: AbortSignal): Promise<void> {
     while (this.isRunning && this.#have === 0) await abortable(this.#changed.promise, signal)
@@ -187,8 +185,9 @@ export class Download {
     return await this.#spool.read(offset, length)
   }
 
+  /** Only a window has to know, and looking at a thousand readers for every piece that one of them takes is slow. */
   #advance(): void {
-    if (this.#readers.size > 0) this.#spool?.advance(this.#readers.slowest, this.#readers.fastest)
+    if (this.isWindow && this.#readers.size > 0) this.#spool?.advance(this.#readers.slowest, this.#readers.fastest)
   }
 
   /** The offset up to which a response that ends at `end` may be sent. */
@@ -208,7 +207,7 @@ export class Download {
   }
 
   async #attempt(spool: Spool, signal: AbortSignal): Promise<void> {
-    const { attempts, events } = this.#options
+    const { attempts } = this
     const source = await attempts.next(signal)
     if (source === null) throw attempts.failure()
     if (this.#unmixed && !this.#contributors.has(source)) await this.#restart(spool)
@@ -216,7 +215,7 @@ export class Download {
     const opened = await openFirst(source, { ...this.#options, offset: start, signal })
     if (opened === null) return
     try {
-      events.opened(opened.source, start)
+      this.#options.events.opened(opened.source, start)
       await this.#drain(opened.source, opened.stream, spool)
     } catch (error) {
       signal.throwIfAborted()
@@ -265,7 +264,7 @@ export class Download {
     )
     for (const source of sources) {
       this.#options.events.mismatch(source)
-      this.#options.attempts.mismatched(source, error)
+      this.attempts.mismatched(source, error)
     }
     if (this.#exposed || sources.length === 0) throw error
     this.#unmixed = this.#contributors.size > 1

@@ -99,7 +99,7 @@ export class Downloads {
     const open = async (range: ByteRange, opener: AbortSignal) => {
       const download = this.#join(descriptor, sources)
       return await this.#held(download, range.start, async () => {
-        await this.#inTime(download.started(opener), descriptor)
+        await this.#inTime(download.started(opener), download)
         return readDownload({
           download,
           range,
@@ -120,10 +120,10 @@ export class Downloads {
     const download = this.#join(descriptor, sources)
     return await this.#held(download, 0, async (reader) => {
       if (descriptor.size > TINY_BYTES) {
-        const file = await this.#inTime(download.kept(signal), descriptor)
+        const file = await this.#inTime(download.kept(signal), download)
         if (file !== null) return { ...file, descriptor }
       }
-      await this.#inTime(download.verified(signal), descriptor)
+      await this.#inTime(download.verified(signal), download)
       return { kind: "bytes", descriptor, bytes: await readWhole(download, reader, signal) }
     })
   }
@@ -139,13 +139,13 @@ export class Downloads {
   }
 
   /** Clients give up a silent request after 30 s; the transfer goes on for the next one. */
-  async #inTime<Result>(result: Promise<Result>, { digest }: Descriptor): Promise<Result> {
+  async #inTime<Result>(result: Promise<Result>, { attempts, descriptor }: Download): Promise<Result> {
     const { clock, policy } = this.#options
     const timer = new AbortController()
     const late = clock.sleep(policy.firstByteMs, timer.signal).then(() => {
       const seconds = Math.round(policy.firstByteMs / 1000)
-      const message = `Cannot serve blob ${digest} yet: its source gave nothing for ${seconds} s, try again`
-      throw new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 2 })
+      const message = `Cannot serve blob ${descriptor.digest} yet: its source gave nothing for ${seconds} s, try again`
+      throw attempts.trouble ?? new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 2 })
     })
     late.catch(() => {})
     return await Promise.race([result, late]).finally(() => timer.abort())
@@ -156,7 +156,7 @@ export class Downloads {
     const running = this.#running.get(descriptor.digest)
     if (running === undefined) return this.#start(descriptor, sources)
     this.#options.metrics.coalesced.inc()
-    running.addSources(this.#trusted(descriptor.digest, sources).map((source) => measured(source, this.#options)))
+    running.attempts.add(this.#trusted(descriptor.digest, sources).map((source) => measured(source, this.#options)))
     return running
   }
 

@@ -13,7 +13,7 @@ const VERBS: Readonly<Record<string, (store: Store, io: CommandIO) => Promise<nu
   },
   gc: async (store, { out }) => {
     const before = await store.stats()
-    await store.maintain()
+    await store.collect()
     const after = await store.stats()
     out(
       `removed ${before.blobs - after.blobs} blobs, ${before.bytes - after.bytes} bytes; ${after.blobs} blobs, ${after.bytes} bytes are left\n`,
@@ -21,10 +21,12 @@ const VERBS: Readonly<Record<string, (store: Store, io: CommandIO) => Promise<nu
     return 0
   },
   verify: async (store, { out }) => {
-    const { checked, wrong } = await store.verifyAll()
+    const { checked, wrong, unreadable } = await store.verifyAll()
     for (const digest of wrong) out(`wrong, put aside: ${digest}\n`)
-    out(`${checked} blobs checked, ${wrong.length} were wrong\n`)
-    return wrong.length === 0 ? 0 : 1
+    for (const digest of unreadable) out(`cannot be read: ${digest}\n`)
+    const trouble = unreadable.length === 0 ? "" : `, ${unreadable.length} could not be read`
+    out(`${checked} blobs checked, ${wrong.length} were wrong${trouble}\n`)
+    return wrong.length + unreadable.length === 0 ? 0 : 1
   },
 }
 

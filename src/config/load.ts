@@ -15,6 +15,7 @@ import {
   type UpstreamSection,
 } from "./schema.ts"
 import { type Environment, type SharingConfig, toSharing } from "./sharing.ts"
+import { type TimeoutsConfig, toTimeouts } from "./timeouts.ts"
 
 /** The configuration as the program uses it: defaults filled in, durations in milliseconds, paths absolute. */
 export interface Config {
@@ -53,6 +54,7 @@ export interface RegistryConfig {
   readonly auth: AuthConfig | null
   /** Docker's config.json. */
   readonly dockerAuth: string | null
+  readonly timeouts: TimeoutsConfig
 }
 
 export interface AuthConfig {
@@ -196,6 +198,7 @@ function toRegistry(paths: Paths, section: RegistrySection, { env, dockerAuth }:
     tls: toTls(mounted, section.tls),
     auth: toAuth(path, section),
     dockerAuth: mounted(dockerAuth),
+    timeouts: toTimeouts(section.timeouts),
   }
 }
 

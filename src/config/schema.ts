@@ -157,6 +157,16 @@ const registry = closed(
     ),
     tagTTL: duration("60s", "A resolved tag is reused this long, then asked for again."),
     staleIfError: duration("24h", "A known tag is served this long while its upstream fails."),
+    timeouts: Type.Optional(
+      closed(
+        {
+          connect: duration("5s", "Until a connection is open."),
+          firstByte: duration("30s", "From a request to the first byte of its answer."),
+          progress: duration("30s", "Between two pieces of a body."),
+        },
+        "How long upstreams may be silent before a request is made again.",
+      ),
+    ),
     defaultPlatform: Type.Optional(
       Type.String({
         pattern: "^[a-z0-9._-]+/[a-z0-9._-]+(/[a-z0-9._-]+)?$",

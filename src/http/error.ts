@@ -26,6 +26,16 @@ export function errorResponse(
   return new Response(method === "HEAD" ? null : body, { status, headers: all })
 }
 
-/** What the client is told of a failure that was not meant for it: nothing but that there was one. */
-export const internalError = (): RegistryError =>
-  new RegistryError("UNKNOWN", "The registry has failed to answer; its log tells why")
+/** Failures of the machine that are over in a moment, by the code of the system call. */
+const PASSING: Readonly<Record<string, string>> = {
+  ENOENT: "The content has just been removed from the store, try again",
+  EMFILE: "The registry has too many files open, try again",
+  ENFILE: "The machine has too many files open, try again",
+}
+
+/** What the client is told of a failure that was not meant for it: whether to come back, and nothing else. */
+export function internalError(error: unknown): RegistryError {
+  const message = error instanceof Error && "code" in error ? PASSING[String(error.code)] : undefined
+  if (message !== undefined) return new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 1 })
+  return new RegistryError("UNKNOWN", "The registry has failed to answer; its log tells why")
+}

@@ -101,7 +101,7 @@ function serve(
     },
     error: (error) => {
       log.error("cannot answer", { error })
-      return errorResponse(internalError(), "GET")
+      return errorResponse(internalError(error), "GET")
     },
   })
 }
@@ -144,5 +144,5 @@ export function failureResponse(log: Logger, request: Request, error: unknown): 
   }
   if (request.signal.aborted) return new Response(null, { status: 499 })
   log.error("unexpected failure", { error, stack: error instanceof Error ? error.stack : null })
-  return errorResponse(internalError(), request.method)
+  return errorResponse(internalError(error), request.method)
 }

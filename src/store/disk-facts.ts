@@ -6,16 +6,20 @@ import type { DiskPaths } from "./disk-path.ts"
 
 const sha256 = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex")
 
+export interface DiskFactsOptions {
+  readonly paths: DiskPaths
+  readonly kind: string
+  /** A path for a file that is not complete yet, on the same disk. Rejects while nothing may be written. */
+  readonly draft: () => Promise<string>
+  readonly log: Logger
+}
+
 /** Facts of one kind as small files, each with a checksum: a file that a crash has torn counts as not known. */
 export class DiskFacts implements KeyValue {
-  readonly #paths: DiskPaths
-  readonly #kind: string
-  readonly #log: Logger
+  readonly #options: DiskFactsOptions
 
-  constructor(paths: DiskPaths, kind: string, log: Logger) {
-    this.#paths = paths
-    this.#kind = kind
-    this.#log = log
+  constructor(options: DiskFactsOptions) {
+    this.#options = options
   }
 
   async get(key: string): Promise<string | null> {
@@ -26,17 +30,17 @@ export class DiskFacts implements KeyValue {
 
   async set(key: string, value: string): Promise<void> {
     const path = this.#path(key)
-    const draft = `${path}.${crypto.randomUUID()}`
     try {
+      const draft = await this.#options.draft()
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
       await writeFile(draft, `${sha256(`${key}\n${value}`)} ${value}`, { mode: 0o600, flag: "wx" })
       await rename(draft, path)
     } catch (error) {
-      this.#log.warn("cannot remember a fact in the store", { kind: this.#kind, key, error })
+      this.#options.log.warn("cannot remember a fact in the store", { kind: this.#options.kind, key, error })
     }
   }
 
   #path(key: string): string {
-    return this.#paths.fact(this.#kind, sha256(key))
+    return this.#options.paths.fact(this.#options.kind, sha256(key))
   }
 }

@@ -24,11 +24,14 @@ interface Noted {
  */
 export class DiskImageLog implements ImageLog {
   readonly #paths: DiskPaths
+  readonly #draft: () => Promise<string>
   readonly #log: Logger
   readonly #noted = new Map<string, Noted>()
 
-  constructor(paths: DiskPaths, log: Logger) {
+  /** `draft` gives a path for a file that is not complete yet, and rejects while nothing may be written. */
+  constructor(paths: DiskPaths, draft: () => Promise<string>, log: Logger) {
     this.#paths = paths
+    this.#draft = draft
     this.#log = log
   }
 
@@ -83,7 +86,7 @@ export class DiskImageLog implements ImageLog {
   }
 
   async #write(path: string, image: ImageRecord): Promise<void> {
-    const draft = `${path}.${crypto.randomUUID()}`
+    const draft = await this.#draft()
     const text = JSON.stringify(image)
     await mkdir(this.#dir(image.name), { recursive: true, mode: 0o700 })
     await writeFile(draft, `${sha256(text)} ${text}`, { mode: 0o600, flag: "wx" })

@@ -1,4 +1,5 @@
-import { lstat, mkdir, readdir, readFile, statfs, unlink, utimes, writeFile } from "node:fs/promises"
+import { lstat, readdir, readFile, statfs, unlink, utimes } from "node:fs/promises"
+import { join } from "node:path"
 import type { FileBlob, ReadyBlob } from "../blob/blob.ts"
 import type { Spool } from "../blob/spool.ts"
 import type { Clock } from "../lib/clock.ts"
@@ -16,11 +17,13 @@ import { DiskImageLog } from "./disk-images.ts"
 import { DiskIndex, stateOf } from "./disk-index.ts"
 import { DiskPaths } from "./disk-path.ts"
 import { DiskSpool } from "./disk-spool.ts"
-import { FileCheck } from "./file-check.ts"
+import { FileCheck, type Verdict } from "./file-check.ts"
+import { prepareStore, readLayout } from "./layout.ts"
 import { chooseVictims, Quota, type StoreLimits } from "./quota.ts"
+import type { StoreStats, VerifyReport } from "./report.ts"
 import { scrub } from "./scrub.ts"
-import { type BlobStore, type BypassReason, type DocumentStore, type ImageLog, StoreBypass } from "./store.ts"
-import { openWorkplace, sweepWorkplaces, type Workplace } from "./workplace.ts"
+import type { BlobStore, BypassReason, DocumentStore, ImageLog, StoreBypass } from "./store.ts"
+import { sweepWorkplaces, type Workplace } from "./workplace.ts"
 
 export interface DiskStoreOptions {
   readonly root: string
@@ -30,19 +33,6 @@ export interface DiskStoreOptions {
   readonly metrics: Metrics
 }
 
-export interface StoreStats {
-  readonly blobs: number
-  readonly bytes: number
-  /** Of images that were served within the last hour; these are not evicted. */
-  readonly inUseBlobs: number
-  readonly inUseBytes: number
-  /** Files that were not what their name said. */
-  readonly putAside: number
-  /** Of the disk. */
-  readonly freeBytes: number
-}
-
-const LAYOUT = "registry-facade store 1\n"
 /** After trouble with the disk, nothing is written for this long. */
 const REST_MS = 5000
 /** How exact the time of last use is on disk. */
@@ -67,6 +57,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   readonly #log: DiskImageLog
   readonly #states: CheckedStates
   #workplace: Promise<Workplace> | null = null
+  #isOurs = false
   readonly #putting = new Set<Promise<void>>()
   readonly #told = new Map<BypassReason, number>()
   #trouble: { readonly error: StoreBypass; readonly until: number } | null = null
@@ -78,7 +69,7 @@ export class DiskStore implements BlobStore, DocumentStore {
     this.#index = new DiskIndex(this.#paths)
     this.#check = new FileCheck({ paths: this.#paths, index: this.#index, clock, log, metrics })
     this.#quota = new Quota({ dir: root, limits, index: this.#index, evict: (bytes) => this.#evict(bytes) })
-    this.#log = new DiskImageLog(this.#paths, log)
+    this.#log = new DiskImageLog(this.#paths, () => this.#draft(), log)
     this.images = this.#log
     const facts = this.facts("checked")
     this.#states = new CheckedStates({ paths: this.#paths, index: this.#index, facts, bootId: readBootId() })
@@ -92,6 +83,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
+    if (!(await this.#mayRead())) return null
     await this.#states.load() // right after the start, nothing is known yet
     return await this.#check.find(descriptor, signal)
   }
@@ -117,13 +109,13 @@ export class DiskStore implements BlobStore, DocumentStore {
 
   /** What was found out about content, of one kind. */
   facts(kind: string): KeyValue {
-    return new DiskFacts(this.#paths, kind, this.#options.log)
+    return new DiskFacts({ paths: this.#paths, kind, draft: () => this.#draft(), log: this.#options.log })
   }
 
   async get(digest: Digest): Promise<Uint8Array<ArrayBuffer> | null> {
     const path = this.#paths.blob(digest)
     const stat = statOrNull(path)
-    if (stat === null || !stat.isFile() || stat.size > MAX_MANIFEST_BYTES) return null
+    if (stat === null || !stat.isFile() || stat.size > MAX_MANIFEST_BYTES || !(await this.#mayRead())) return null
     const bytes = await readFile(path).catch(() => null)
     if (bytes === null) return null
     if (digestOf(bytes, digestAlgorithm(digest)) === digest) return new Uint8Array(bytes)
@@ -154,21 +146,21 @@ export class DiskStore implements BlobStore, DocumentStore {
 
   /** Clears what ended processes left behind, and learns what is there. The store serves meanwhile. Never rejects. */
   async maintain(): Promise<void> {
-    try {
-      await this.#ready()
-      const tryLock = loadTryLock()
-      const swept = tryLock === null ? 0 : await sweepWorkplaces(this.#paths.tmp, tryLock)
-      if (swept > 0)
-        this.#options.log.info("removed unfinished files of processes that have ended", { processes: swept })
-      await this.#log.sweep()
-      await this.#states.load()
-      await this.#index.refresh()
-      await this.#quota.enforce()
-      await this.#states.save()
-      this.#measure()
-    } catch (error) {
-      this.#note(diskTrouble(error))
-    }
+    await this.collect().catch((error) => this.#note(diskTrouble(error)))
+  }
+
+  /** As `maintain`, but rejects when the disk does not allow it. */
+  async collect(): Promise<void> {
+    await this.#ready()
+    const tryLock = loadTryLock()
+    const swept = tryLock === null ? 0 : await sweepWorkplaces(this.#paths.tmp, tryLock)
+    if (swept > 0) this.#options.log.info("removed unfinished files of processes that have ended", { processes: swept })
+    await this.#log.sweep()
+    await this.#states.load()
+    await this.#index.refresh()
+    await this.#quota.enforce()
+    await this.#states.save()
+    this.#measure()
   }
 
   /** Looks at every file again within a week, slowly, until the signal is aborted. */
@@ -182,23 +174,23 @@ export class DiskStore implements BlobStore, DocumentStore {
   /** The right file of a blob whose size is not known. Null: there is none. Rejects when it cannot be read. */
   async file(digest: Digest): Promise<FileBlob | null> {
     const path = this.#paths.blob(digest)
-    if (!(await this.#check.check(digest))) return null
+    if (!(await this.#mayRead()) || (await this.#check.check(digest)) !== "right") return null
     const { size } = await lstat(path)
     return { kind: "file", descriptor: { mediaType: "application/octet-stream", digest, size }, path }
   }
 
-  /** Looks at every file now; gives what was wrong or could not be read. Rejects when the directory cannot be read. */
-  async verifyAll(): Promise<{ readonly checked: number; readonly wrong: readonly Digest[] }> {
-    await this.#index.refresh()
-    const wrong: Digest[] = []
+  /** Looks at every file now. Rejects when there is no store that this version can read. */
+  async verifyAll(): Promise<VerifyReport> {
+    await this.#survey()
     const digests = [...this.#index.entries()].map(({ digest }) => digest)
-    for (const digest of digests) if (!(await this.#check.check(digest))) wrong.push(digest)
-    return { checked: digests.length, wrong }
+    const found: Record<Verdict, Digest[]> = { right: [], wrong: [], unreadable: [], gone: [] }
+    for (const digest of digests) found[await this.#check.check(digest)].push(digest)
+    return { checked: digests.length - found.gone.length, wrong: found.wrong, unreadable: found.unreadable }
   }
 
-  /** Rejects when the directory cannot be read. */
+  /** Rejects when there is no store that this version can read. */
   async stats(): Promise<StoreStats> {
-    await this.#index.refresh()
+    await this.#survey()
     const leased = await this.#log.leased()
     const inUse = [...this.#index.entries()].filter(({ digest }) => leased.has(digest))
     const { bavail, bsize } = await statfs(this.#paths.root)
@@ -212,6 +204,12 @@ export class DiskStore implements BlobStore, DocumentStore {
     }
   }
 
+  async #survey(): Promise<void> {
+    if (!(await readLayout(this.#paths)))
+      throw new Error(`There is no store in ${this.origin} yet, a process that serves from it makes it`)
+    await this.#index.refresh()
+  }
+
   /** Waits for what is being written. */
   async close(): Promise<void> {
     await Promise.all(this.#putting)
@@ -223,31 +221,27 @@ export class DiskStore implements BlobStore, DocumentStore {
   /** The directories, made when first needed, and again after trouble. */
   async #ready(): Promise<Workplace> {
     if (this.#trouble !== null && this.#trouble.until > this.#options.clock.now()) throw this.#trouble.error
-    this.#workplace ??= this.#prepare()
+    this.#workplace ??= prepareStore(this.#paths, loadTryLock())
     return await this.#workplace.catch((error) => {
       this.#workplace = null
       throw error
     })
   }
 
-  async #prepare(): Promise<Workplace> {
-    const { bad, blobs, images, layout, tmp } = this.#paths
-    for (const dir of [tmp, bad, blobs, images]) await mkdir(dir, { recursive: true, mode: 0o700 })
-    const found = await readFile(layout, "utf8").catch((error) => {
-      if (isMissing(error)) return null
-      throw error
-    })
-    if (found === null) await writeFile(layout, LAYOUT, { mode: 0o600 })
-    else if (found !== LAYOUT)
-      throw new StoreBypass(
-        "readonly",
-        `The store in ${this.origin} has the layout ${JSON.stringify(found.slice(0, 60))}, which this version does not know; it is left alone`,
-      )
-    return await openWorkplace(tmp, loadTryLock())
+  /** Where a small file is written before it gets its name: what a crash leaves there is swept. */
+  async #draft(): Promise<string> {
+    return join((await this.#ready()).dir, crypto.randomUUID())
+  }
+
+  /** False: another version's, whose files may mean something else. */
+  async #mayRead(): Promise<boolean> {
+    this.#isOurs ||= await readLayout(this.#paths).catch(() => false)
+    return this.#isOurs
   }
 
   async #kept({ descriptor: { digest, size }, path }: FileBlob): Promise<void> {
-    const stat = await lstat(path)
+    const stat = statOrNull(path)
+    if (stat === null) return // somebody has removed it already
     const now = Date.now()
     this.#index.set({ digest, size, usedAt: now, touchedAt: now, checked: stateOf(stat), checkedAt: now })
     this.#measure()
@@ -286,7 +280,8 @@ export class DiskStore implements BlobStore, DocumentStore {
       this.#told.set(error.reason, now)
       log.warn("content is served without being kept", { reason: error.reason, error })
     }
-    if (error.reason !== "quota") this.#trouble = { error, until: now + REST_MS }
+    // A limit of ours is no trouble, and who was turned away by a rest must not prolong it
+    if (error.cause !== undefined && error !== this.#trouble?.error) this.#trouble = { error, until: now + REST_MS }
   }
 }
 

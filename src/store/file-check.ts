@@ -9,7 +9,7 @@ import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, type Digest, digestAlgorithm, digestHex } from "../oci/digest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import { statOrNull } from "./disk-error.ts"
+import { isMissing, statOrNull } from "./disk-error.ts"
 import { type DiskIndex, stateOf } from "./disk-index.ts"
 import type { DiskPaths } from "./disk-path.ts"
 
@@ -20,6 +20,9 @@ export interface FileCheckOptions {
   readonly log: Logger
   readonly metrics: Metrics
 }
+
+/** What looking at a file has shown. Wrong ones are put aside; those that the disk does not give are left alone. */
+export type Verdict = "right" | "wrong" | "unreadable" | "gone"
 
 const READ_BYTES = 1024 * 1024
 const SEND_BYTES = 64 * 1024
@@ -34,7 +37,7 @@ const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW
  */
 export class FileCheck {
   readonly #options: FileCheckOptions
-  readonly #checks = new Map<Digest, Promise<boolean>>()
+  readonly #checks = new Map<Digest, Promise<Verdict>>()
 
   constructor(options: FileCheckOptions) {
     this.#options = options
@@ -63,13 +66,13 @@ export class FileCheck {
       return null
     }
     const check = this.check(descriptor.digest)
-    const isRight = descriptor.size <= SMALL_BYTES ? await abortable(check, signal) : await this.#soon(check, signal)
-    if (isRight === false) return null
-    return isRight ? { kind: "file", descriptor, path } : gatedFile(descriptor, path, check)
+    const verdict = descriptor.size <= SMALL_BYTES ? await abortable(check, signal) : await this.#soon(check, signal)
+    if (verdict === null) return gatedFile(descriptor, path, check)
+    return verdict === "right" ? this.findVerified(descriptor) : null
   }
 
-  /** Hashes a file now, once for all who ask; false when it is wrong, and put aside, or gone. Never rejects. */
-  check(digest: Digest): Promise<boolean> {
+  /** Hashes a file now, once for all who ask. Counts as no use. Never rejects. */
+  check(digest: Digest): Promise<Verdict> {
     const running = this.#checks.get(digest)
     if (running !== undefined) return running
     const check = this.#hash(digest).finally(() => this.#checks.delete(digest))
@@ -78,7 +81,7 @@ export class FileCheck {
   }
 
   /** Null: it takes longer. */
-  async #soon(check: Promise<boolean>, signal: AbortSignal): Promise<boolean | null> {
+  async #soon(check: Promise<Verdict>, signal: AbortSignal): Promise<Verdict | null> {
     const timer = new AbortController()
     const patience = this.#options.clock.sleep(PATIENCE_MS, timer.signal).then(
       () => null,
@@ -87,7 +90,7 @@ export class FileCheck {
     return await abortable(Promise.race([check, patience]), signal).finally(() => timer.abort())
   }
 
-  async #hash(digest: Digest): Promise<boolean> {
+  async #hash(digest: Digest): Promise<Verdict> {
     const path = this.#options.paths.blob(digest)
     try {
       const file = await open(path, OPEN)
@@ -103,16 +106,18 @@ export class FileCheck {
             checked: stateOf(stat),
             checkedAt: Date.now(),
           })
-          return true
+          return "right"
         }
       } finally {
         await file.close()
       }
       await this.#putAside(digest, "its content has another digest")
+      return "wrong"
     } catch (error) {
+      if (isMissing(error)) return "gone"
       this.#options.log.warn("cannot read a file of the store", { digest, error })
+      return "unreadable"
     }
-    return false
   }
 
   /** For people to look at; the next request fetches the blob again. */
@@ -140,12 +145,12 @@ async function hashFile(file: FileHandle, digest: Digest): Promise<Digest> {
 }
 
 /** Sends a file while it is being checked: the last byte of every range waits for the result. */
-function gatedFile(descriptor: Descriptor, path: string, check: Promise<boolean>): StreamBlob {
+function gatedFile(descriptor: Descriptor, path: string, check: Promise<Verdict>): StreamBlob {
   const open_: StreamBlob["open"] = async ({ start, end }, signal) => {
     const file = await open(path, OPEN)
     let position = start
     const next = async () => {
-      if (position === end - 1 && !(await abortable(check, signal))) {
+      if (position === end - 1 && (await abortable(check, signal)) !== "right") {
         throw new IntegrityError(`Cannot serve blob ${descriptor.digest}: the file in the store was wrong, try again`)
       }
       const length = Math.min(SEND_BYTES, position === end - 1 ? 1 : end - 1 - position)

@@ -1,7 +1,7 @@
 import { statfs } from "node:fs/promises"
 import type { Digest } from "../oci/digest.ts"
 import type { DiskIndex } from "./disk-index.ts"
-import { StoreBypass } from "./store.ts"
+import { type BypassReason, StoreBypass } from "./store.ts"
 
 export interface StoreLimits {
   /** Bytes of all blobs; 0 is no limit. */
@@ -26,6 +26,12 @@ export interface Reservation {
   /** Tells that so many of the bytes are on the disk now, where its free space shows them. */
   wrote(bytes: number): void
   release(): void
+}
+
+interface Missing {
+  readonly bytes: number
+  /** Whose limit it is: the disk's, or the one configured for the store. */
+  readonly reason: BypassReason
 }
 
 /** Promises room before anything is written, so that many transfers together cannot overfill the disk. */
@@ -71,7 +77,7 @@ export class Quota {
   async enforce(): Promise<void> {
     await this.#inTurn(async () => {
       const over = await this.#missing(0)
-      if (over > 0) await this.#options.evict(over)
+      if (over.bytes > 0) await this.#options.evict(over.bytes)
     })
   }
 
@@ -84,23 +90,23 @@ export class Quota {
 
   async #take(bytes: number): Promise<void> {
     const missing = await this.#missing(bytes)
-    if (missing > 0) {
-      await this.#options.evict(missing)
+    if (missing.bytes > 0) {
+      await this.#options.evict(missing.bytes)
       const still = await this.#missing(bytes)
-      if (still > 0)
-        throw new StoreBypass("quota", `The disk store has no room for ${bytes} bytes: ${still} are missing`)
+      if (still.bytes > 0)
+        throw new StoreBypass(still.reason, `The disk store has no room for ${bytes} bytes: ${still.bytes} are missing`)
     }
     this.#reserved += bytes
     this.#unwritten += bytes
   }
 
   /** Bytes that would have to go for `bytes` to fit. */
-  async #missing(bytes: number): Promise<number> {
+  async #missing(bytes: number): Promise<Missing> {
     const { dir, index, limits } = this.#options
     const { bavail, bsize } = await statfs(dir)
     const overFree = limits.minFreeBytes + this.#unwritten + bytes - bavail * bsize
     const overMax = limits.maxSizeBytes === 0 ? 0 : index.total + this.#reserved + bytes - limits.maxSizeBytes
-    return Math.max(overFree, overMax, 0)
+    return { bytes: Math.max(overFree, overMax, 0), reason: overFree >= overMax ? "enospc" : "quota" }
   }
 }
 

@@ -5,7 +5,7 @@ import type { DiskIndex } from "./disk-index.ts"
 export interface ScrubOptions {
   readonly index: DiskIndex
   /** Hashes a file, and puts it aside when it is wrong. */
-  readonly check: (digest: Digest) => Promise<boolean>
+  readonly check: (digest: Digest) => Promise<unknown>
   readonly clock: Clock
 }
 

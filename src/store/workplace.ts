@@ -25,8 +25,14 @@ export async function openWorkplace(parent: string, tryLock: TryLock | null): Pr
       closeSync(lock)
       continue
     }
-    await mkdir(dir, { mode: 0o700 })
-    return { dir, leave: async () => await leave(dir, lock) }
+    const workplace = { dir, leave: async () => await leave(dir, lock) }
+    try {
+      await mkdir(dir, { mode: 0o700 })
+      return workplace
+    } catch (error) {
+      await workplace.leave() // a lock that is left open would be one more after every attempt
+      throw error
+    }
   }
   throw new Error(`Cannot make a directory below ${parent}: every attempt was swept away`)
 }

@@ -30,6 +30,8 @@ export interface FacadeOptions {
   readonly args?: readonly string[]
   /** Of the binary, before the command. */
   readonly flags?: readonly string[]
+  /** Put before the binary's command; it has to exec, so that the process stays the same. */
+  readonly wrapper?: readonly string[]
 }
 
 export interface RunningFacade {
@@ -107,9 +109,9 @@ async function startSource(
 async function startBinary(
   file: string,
   logs: Record<string, unknown>[],
-  { args = [], env = {}, flags = ["-v"] }: FacadeOptions,
+  { args = [], env = {}, flags = ["-v"], wrapper = [] }: FacadeOptions,
 ): Promise<Running> {
-  const child = Bun.spawn([BINARY, ...flags, "run", file, ...args], {
+  const child = Bun.spawn([...wrapper, BINARY, ...flags, "run", file, ...args], {
     stderr: "pipe",
     stdout: "ignore",
     env: { ...process.env, ...env },

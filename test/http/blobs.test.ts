@@ -159,7 +159,7 @@ describe.each(["source", "binary"] as Mode[])("blobs from %s", (mode) => {
     expect(answer.body.byteLength).toBeLessThan(wrongLarge.size)
   })
 
-  test("[B12] a blob is read only under a name whose image has it, also when it is in the store", async () => {
+  test("[B12] D-14: a blob is read only under a name whose image has it, also when it is in the store", async () => {
     await server.warm("other", secret)
 
     for (const name of ["a", "edited", "none"]) {

@@ -1,27 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Mode } from "../helpers/facade.ts"
 import { image, opaqueLayer } from "../helpers/images.ts"
+import { freePort, samples } from "../helpers/metrics.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
 import { rawRequest } from "../helpers/raw-http.ts"
 import { until } from "../helpers/until.ts"
 
 setDefaultTimeout(20_000)
-
-/** Nobody else takes it between here and the facade's start, or its start fails loudly. */
-function freePort(): number {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  server.stop(true)
-  return server.port
-}
-
-/** Samples by their name and labels. */
-const samples = (text: string): ReadonlyMap<string, number> =>
-  new Map(
-    text
-      .split("\n")
-      .filter((line) => line !== "" && !line.startsWith("#"))
-      .map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]),
-  )
 
 describe.each(["source", "binary"] as Mode[])("metrics from %s", (mode) => {
   const layer = opaqueLayer(300_000)

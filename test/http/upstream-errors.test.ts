@@ -202,11 +202,11 @@ describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode
     if (requests !== undefined) expect(own.length).toBe(requests)
   }
 
-  test.each(Object.entries(MANIFESTS))("[1.4] a base whose manifest is %s", async (name, expected) => {
+  test.each(Object.entries(MANIFESTS))("[1.4] D-6: a base whose manifest is %s", async (name, expected) => {
     await expectCase(name, expected)
   })
 
-  test.each(Object.entries(BLOBS))("[1.4] a layer that is %s", async (name, expected) => {
+  test.each(Object.entries(BLOBS))("[1.4] D-6: a layer that is %s", async (name, expected) => {
     await expectCase(name, expected)
   })
 

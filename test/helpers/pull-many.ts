@@ -1,0 +1,14 @@
+import { join } from "node:path"
+import { output } from "./programs.ts"
+
+export interface ManyPulls {
+  /** How many clients got each of these: a status with the digest of the body, or why it broke. */
+  readonly outcomes: Readonly<Record<string, number>>
+}
+
+/** Pulls one URL by many clients at once, in a process of their own, which keeps none of the bytes. */
+export async function pullMany(url: string, clients: number): Promise<ManyPulls> {
+  const env = { BUN_CONFIG_MAX_HTTP_REQUESTS: String(clients + 10) }
+  const command = [process.execPath, join(import.meta.dir, "pull-many-main.ts"), url, String(clients)]
+  return { outcomes: JSON.parse(await output(command, { env })) }
+}

@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { readdirSync } from "node:fs"
+import { type FaultyFacade, startFaultyFacade } from "../helpers/faulty-facade.ts"
+import { status } from "../helpers/faulty-upstream.ts"
+import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
+import { until } from "../helpers/until.ts"
+
+const MIB = 1024 * 1024
+const CLIENTS = 200
+
+/** What one try of a client came to: the truth, "come back", or a connection that was not taken. */
+type Outcome = "right" | "later" | "refused" | string
+
+async function attempt(server: FaultyFacade, blob: TestLayer): Promise<Outcome> {
+  try {
+    const {
+      status: code,
+      headers,
+      body,
+    } = await server.pull(blob, {
+      keepalive: false,
+      headers: { connection: "close" },
+      signal: AbortSignal.timeout(30_000),
+    })
+    if (code === 503 && Number(headers.get("retry-after")) >= 1) return "later"
+    if (body === null) return "refused"
+    return code === 200 && body.equals(blob.bytes) ? "right" : `${code} ${body.toString().slice(0, 200)}`
+  } catch (error) {
+    return error instanceof Error && "code" in error && /ECONN|closed/.test(`${error.code}`) ? "refused" : String(error)
+  }
+}
+
+describe.each([64, 128, 256])("a limit of %p open files", (limit) => {
+  const layers = [200, 70_000, 300_000, 9 * MIB].flatMap((size, kind) =>
+    Array.from({ length: 5 }, (_, index) => opaqueLayer(size + index, kind * 10 + index)),
+  )
+  let server: FaultyFacade
+
+  beforeAll(async () => {
+    server = await startFaultyFacade({
+      images: { a: await image({ layers }) },
+      wrapper: ["sh", "-c", `ulimit -n ${limit} && exec "$@"`, "sh"],
+    })
+    await server.facade.get("/v2/fixed/a/manifests/latest")
+  })
+  afterAll(async () => await server.stop())
+
+  const openFiles = () => readdirSync(`/proc/${server.facade.pid}/fd`).length
+
+  test(`F5: ${CLIENTS} clients at once all get the truth in the end, and never anything else than to come back`, async () => {
+    const idle = openFiles()
+    const seen = new Map<Outcome, number>()
+    const pull = async (client: number): Promise<void> => {
+      for (let tries = 0; tries < 400; tries += 1) {
+        const outcome = await attempt(server, layers[(client + tries) % layers.length] as TestLayer)
+        seen.set(outcome, (seen.get(outcome) ?? 0) + 1)
+        if (outcome === "right") return
+        await Bun.sleep(20 + (client % 10) * 5)
+      }
+      throw new Error(`Client ${client} got nothing in 400 tries: ${JSON.stringify([...seen])}`)
+    }
+    await Promise.all(Array.from({ length: CLIENTS }, (_, client) => pull(client)))
+
+    expect([...seen.keys()].filter((outcome) => !["right", "later", "refused"].includes(outcome))).toEqual([])
+    expect((await server.facade.get("/v2/")).status).toBe(200)
+    for (const blob of layers) expect(await attempt(server, blob)).toBe("right")
+    await until(() => openFiles() <= idle + 10)
+  }, 120_000)
+})
+
+describe("too many requests", () => {
+  const layers = [opaqueLayer(100, 1)]
+  let server: FaultyFacade
+
+  beforeAll(async () => {
+    server = await startFaultyFacade({
+      images: { a: await image({ layers }) },
+      wrapper: ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"],
+    })
+  })
+  afterAll(async () => await server.stop())
+
+  test("F5: are told so with 503 and Retry-After, not with an error of the machine", async () => {
+    const gate = Promise.withResolvers<void>()
+    server.upstream.always(async (request, connection, content) => {
+      await gate.promise
+      return await status(404)(request, connection, content)
+    })
+    const waiting = Array.from({ length: 25 }, async () => await server.facade.get("/v2/fixed/a/manifests/latest"))
+    await until(async () => (await server.facade.get("/v2/")).status === 503)
+    const { headers } = await server.facade.get("/v2/")
+    gate.resolve()
+    server.upstream.always(null)
+    const codes = (await Promise.all(waiting)).map((answer) => answer.status)
+
+    expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1)
+    expect(codes.filter((code) => ![200, 404, 503].includes(code))).toEqual([])
+    expect(codes).toContain(503)
+    expect((await server.facade.get("/v2/")).status).toBe(200)
+  }, 20_000)
+})
