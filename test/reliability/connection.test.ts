@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { Dialer } from "../../src/egress/dialer.ts"
 import { probeTcp } from "../../src/egress/tcp-probe.ts"
 import { systemClock } from "../../src/lib/clock.ts"
@@ -12,6 +12,8 @@ import { errorsOf, type PullServer, startPullServer } from "../helpers/pull-serv
 import { makeCertificate } from "../helpers/self-signed.ts"
 import { until } from "../helpers/until.ts"
 import { contentResponse } from "../helpers/upstream-server.ts"
+
+setDefaultTimeout(30_000)
 
 const never = new AbortController().signal
 

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { createRandom } from "../chaos/random.ts"
@@ -10,7 +10,10 @@ import { readTrace, type SystemCall, tracing } from "../helpers/strace.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 
-const KILLS = Number(process.env["KILLS"] ?? 15)
+setDefaultTimeout(30_000)
+
+/** A thousand take a quarter of an hour. */
+const KILLS = Number(process.env["KILLS"] ?? 8)
 const LIMIT_MS = 5000 + KILLS * 2500
 
 const filesBelow = (dir: string): readonly string[] =>
@@ -98,7 +101,7 @@ describe("a process that is killed", () => {
     }
     expect(blobs.map(({ digest }) => upstream.asked(digest).length)).toEqual(asked)
     await kill(second)
-  }, 20_000)
+  }, 30_000)
 })
 
 const traced = needs("strace")

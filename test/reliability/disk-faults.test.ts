@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { chmodSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Spool } from "../../src/blob/spool.ts"
@@ -10,6 +10,8 @@ import { needs } from "../helpers/programs.ts"
 import { DISK_PROGRAMS, onTmpfs, remount, seenBy } from "../helpers/small-disk.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 /** Longer than the store rests after trouble. */

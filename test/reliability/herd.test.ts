@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { head } from "../chaos/raw-http.ts"
 import { blobPath, type FaultyFacade, startFaultyFacade, storedDigests } from "../helpers/faulty-facade.ts"
 import { type Answer, status } from "../helpers/faulty-upstream.ts"
@@ -6,6 +6,8 @@ import { image, opaqueLayer, sha256, type TestLayer } from "../helpers/images.ts
 import { peakResidentBytes, residentBytes } from "../helpers/process-memory.ts"
 import { pullMany } from "../helpers/pull-many.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 
@@ -119,7 +121,7 @@ describe("many clients of one cold blob", () => {
 
     await until(() => storedDigests(server.facade.dir).has(finished.digest))
     expect(server.upstream.asked(finished.digest).length).toBe(1)
-  }, 20_000)
+  }, 30_000)
 
   test("F3: and stops when much is missing and nobody has come back for some seconds", async () => {
     const gate = gated(0.01)

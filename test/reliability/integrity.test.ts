@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { BYTES, type Fault } from "../chaos/faults.ts"
 import { type FaultyFacade, startFaultyFacade, storedDigests } from "../helpers/faulty-facade.ts"
 import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 /** More than what is verified before its first byte leaves. */

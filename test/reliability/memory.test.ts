@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { head } from "../chaos/raw-http.ts"
 import { blobPath, type FaultyFacade, startFaultyFacade } from "../helpers/faulty-facade.ts"
@@ -6,6 +6,8 @@ import type { Answer } from "../helpers/faulty-upstream.ts"
 import { image, opaqueLayer, sha256, type TestLayer } from "../helpers/images.ts"
 import { peakResidentBytes, residentBytes } from "../helpers/process-memory.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 

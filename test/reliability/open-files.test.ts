@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { type FaultyFacade, startFaultyFacade } from "../helpers/faulty-facade.ts"
 import { status } from "../helpers/faulty-upstream.ts"
 import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 const CLIENTS = 200
@@ -97,5 +99,5 @@ describe("too many requests", () => {
     expect(codes.filter((code) => ![200, 404, 503].includes(code))).toEqual([])
     expect(codes).toContain(503)
     expect((await server.facade.get("/v2/")).status).toBe(200)
-  }, 20_000)
+  }, 30_000)
 })

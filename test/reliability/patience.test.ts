@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { Dialer } from "../../src/egress/dialer.ts"
 import { watchBody } from "../../src/egress/watch-body.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
@@ -8,6 +8,8 @@ import { silence, stallAt, status } from "../helpers/faulty-upstream.ts"
 import { image, opaqueLayer } from "../helpers/images.ts"
 import { manualClock } from "../helpers/manual-clock.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 const LARGE = 9 * MIB

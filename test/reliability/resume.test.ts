@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Fault } from "../chaos/faults.ts"
 import { blobPath, type FaultyFacade, startFaultyFacade } from "../helpers/faulty-facade.ts"
 import { resetAfter, type Step, status } from "../helpers/faulty-upstream.ts"
 import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 /** More than what is verified before its first byte leaves. */

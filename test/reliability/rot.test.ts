@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import {
   chmodSync,
   linkSync,
@@ -26,6 +26,8 @@ import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
 import { output } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 const never = new AbortController().signal

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { createRandom } from "../chaos/random.ts"
@@ -9,6 +9,8 @@ import { image, opaqueLayer, sha256, type TestLayer } from "../helpers/images.ts
 import { runBinary } from "../helpers/run-binary.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 const layersOf = (seed: number, count: number, size: number) =>
@@ -236,7 +238,7 @@ describe("the store's commands", () => {
 
     expect([later.code, storedDigests(dir).size]).toEqual([0, 0])
     expect(readdirSync(join(dir, "store/v1/tmp"))).toEqual([])
-  }, 20_000)
+  }, 30_000)
 })
 
 describe("a store of another version", () => {
@@ -266,5 +268,5 @@ describe("a store of another version", () => {
     expect(await server.metric('store_bypass_total{reason="readonly"}')).toBeGreaterThan(0)
     await server.stop()
     expect(snapshot(root)).toEqual(found)
-  }, 20_000)
+  }, 30_000)
 })

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { blobPath, type FaultyFacade, startFaultyFacade, storedDigests } from "../helpers/faulty-facade.ts"
 import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 /** The runtime's own patience with such a client would end after 41 s. */

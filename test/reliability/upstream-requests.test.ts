@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { image, index, layer, platform, type TestImage } from "../helpers/images.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
 import { until } from "../helpers/until.ts"
+
+setDefaultTimeout(30_000)
 
 const ACCEPT = { Accept: "*/*" }
 
