@@ -108,6 +108,9 @@ async function visit(source: string, path: string, into: Visit): Promise<void> {
   else if (found.isDirectory()) await visitDirectory(source, { path, mode }, into)
 }
 
+/** What directories are made with where nobody has thought about it: with a umask of 022, and of 002. */
+const ORDINARY_MODES: readonly number[] = [0o755, 0o775]
+
 /**
  * A directory is written only if it is empty or has special permissions: an entry for one that the image has would
  * change its owner and permissions, and replace it where it is a symlink such as /bin. Leaving it out does not save the
@@ -120,7 +123,7 @@ async function visitDirectory(
   into: Visit,
 ): Promise<void> {
   const names = await sortedNames(source)
-  if (names.length === 0 || mode !== 0o755) {
+  if (names.length === 0 || !ORDINARY_MODES.includes(mode)) {
     into.items.push({ entry: { type: "directory", path, mode, size: 0, target: "" }, open: () => [] })
   }
   for (const name of names) await visit(join(source, name), `${path}/${name}`, into)

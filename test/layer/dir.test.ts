@@ -95,6 +95,13 @@ describe("DirLayerSource", () => {
     expect(names(entries)).toEqual(["usr/local/bin/tool", "var/empty/", "var/log/deep/"])
   })
 
+  test("directories that a group may write, as many systems make them, are as good as others", async () => {
+    const dir = make({ "usr/bin/tool": "x", "usr/empty": null })
+    for (const name of ["usr", "usr/bin", "usr/empty"]) chmodSync(join(dir, name), 0o775)
+
+    expect(names((await contribute(dir)).entries)).toEqual(["usr/bin/tool", "usr/empty/"])
+  })
+
   test("directories with permissions of their own get an entry, with these", async () => {
     const dir = make({ "tmp/x": "x", "private/x": "x", "usr/x": "x" })
     chmodSync(join(dir, "tmp"), 0o1777)

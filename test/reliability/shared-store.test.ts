@@ -177,7 +177,7 @@ describe("the store's commands", () => {
   test("say that there is no store, and make none, where nothing has been served yet", async () => {
     const empty = tempDir()
     writeFileSync(join(empty, "config.json"), JSON.stringify({ registry: { store: "store" } }))
-    for (const verb of ["stats", "verify"]) {
+    for (const verb of ["stats", "gc", "verify"]) {
       const { code, err } = await command(verb, empty)
       expect([verb, code]).toEqual([verb, 1])
       expect(err).toContain(`There is no store in ${join(empty, "store/v1")} yet`)
