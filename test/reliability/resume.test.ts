@@ -127,11 +127,11 @@ describe("a transfer that breaks", () => {
 
     expect([status, headers.get("content-range")]).toEqual([206, `bytes ${start}-${LARGE - 1}/${LARGE}`])
     expect(body?.equals(ranged.bytes.subarray(start))).toBe(true)
-    expect(server.upstream.asked(ranged.digest).map(({ range }) => range)).toEqual([
-      null,
-      `bytes=${Math.floor(0.6 * LARGE)}-`,
-    ])
-    expect(server.upstream.sent(ranged.digest)).toBe(LARGE)
+    // What had arrived together with the end may have to be sent again
+    const [, resumed] = server.upstream.asked(ranged.digest)
+    const from = Number(/^bytes=(\d+)-$/.exec(resumed?.range ?? "")?.[1])
+    expect([from > start, from <= 0.6 * LARGE]).toEqual([true, true])
+    expect(server.upstream.asked(ranged.digest).length).toBe(2)
   })
 
   test("A1: a small blob that is reset has its length as if nothing had been", async () => {
