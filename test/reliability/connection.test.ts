@@ -149,7 +149,7 @@ describe.skipIf(openssl.isMissing)(`an upstream with TLS${openssl.note}`, () => 
       const [error] = errorsOf(answer)
 
       expect([answer.status, error?.code, error?.detail]).toEqual([503, "UNAVAILABLE", "upstream_tls"])
-      expect(error?.message).toMatch(/127\.0\.0\.1:\d+ cannot be reached: \w+; does "upstreams" need a "ca" for it\?/)
+      expect(error?.message).toMatch(/127\.0\.0\.1:\d+ cannot be reached: \w+; does "upstreams" need a "ca"/)
     },
   )
 })
