@@ -26,6 +26,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   wrk: "wrk",
   openssl: "openssl",
   htpasswd: "apache2-utils",
+  "systemd-analyze": "systemd",
 }
 
 /** Go programs that Debian does not have, by name; about half a minute to build, once. */
@@ -40,6 +41,8 @@ const GO_MODULES: Readonly<Record<string, { readonly dir: string; readonly sourc
     dir: "test/programs/ipfs-cluster",
     source: "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service",
   },
+  helm: { dir: "test/programs/helm", source: "helm.sh/helm/v3/cmd/helm" },
+  "strict-manifests": { dir: "test/programs/helm", source: "." },
 }
 
 async function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {

@@ -1,0 +1,89 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { configSchema } from "../../src/config/schema.ts"
+import { parseDuration } from "../../src/lib/duration.ts"
+import { findProblems } from "../../src/lib/validate.ts"
+import { createAuthority } from "../helpers/certificates.ts"
+import { type Manifest, manifests, parseManifests, pick, podOf } from "../helpers/chart.ts"
+import { ROOT, readPage } from "../helpers/markdown.ts"
+import { needs } from "../helpers/programs.ts"
+import { type Finished, runBinary } from "../helpers/run-binary.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
+
+setDefaultTimeout(60_000)
+
+const DIR = "deploy/kubernetes"
+const names = readdirSync(join(ROOT, DIR)).filter((name) => name.endsWith(".yaml"))
+const plain = names.flatMap((name) => parseManifests(readPage(`${DIR}/${name}`)))
+const openssl = needs("openssl")
+const helm = needs("helm", "openssl")
+
+describe("configurations in deploy/kubernetes", () => {
+  test.skipIf(openssl.isMissing)(`of the facade pass config check${openssl.note}`, async () => {
+    expect(await check(plain)).toMatchObject({ code: 0, err: "" })
+  })
+
+  test("of blobserve are what the schema says", () => {
+    expect(findProblems(configSchema, JSON.parse(configOf(plain, "-blobserve")))).toEqual([])
+  })
+})
+
+describe.skipIf(helm.isMissing)(`configurations that the chart makes${helm.note}`, () => {
+  test.each([
+    ["no TLS", { facade: { tls: { secretName: "" }, setup: { enabled: false } } }],
+    ["its own Redis", { redis: { enabled: true } }],
+    ["a Redis elsewhere", { redis: { enabled: true, addr: "redis.example:6380", username: "rf", useTLS: true } }],
+    ["Kubo", { kubo: { enabled: true } }],
+    ["keys of the user's", { facade: { config: { shutdown: { grace: "60s" }, registry: { tagTTL: "10s" } } } }],
+    ["specs of the user's", { facade: { specs: { "team/tool": { baseRef: "scratch" } } } }],
+  ])("with %s pass config check", async (_, values) => {
+    expect(await check(await manifests(values))).toMatchObject({ code: 0, err: "" })
+  })
+
+  test("with a mistake of the user's do not", async () => {
+    const { code, err } = await check(await manifests({ facade: { config: { registry: { tagTLT: "10s" } } } }))
+
+    expect([code, err.includes('did you mean "tagTTL"')]).toEqual([1, true])
+  })
+
+  test("are merged, and the user's keys win", async () => {
+    const values = { facade: { config: { prometheusAddr: ":1", registry: { storeMinFreeBytes: 5 } } } }
+    const config = JSON.parse(configOf(await manifests(values), "rf-registry-facade"))
+
+    expect(config).toMatchObject({ prometheusAddr: ":1", registry: { store: "/store", storeMinFreeBytes: 5 } })
+  })
+
+  test("leave pods the time that a shutdown takes", async () => {
+    const list = await manifests()
+    for (const [config, workload] of [
+      [configOf(list, "rf-registry-facade"), pick(list, "DaemonSet")],
+      [configOf(list, "-blobserve"), pick(list, "Deployment")],
+    ] as const) {
+      const { shutdown = { delay: "5s", grace: "300s" } } = JSON.parse(config)
+      const seconds = (parseDuration(shutdown.delay) + parseDuration(shutdown.grace)) / 1000
+
+      expect(podOf(workload).spec.terminationGracePeriodSeconds).toBeGreaterThan(seconds)
+    }
+  })
+})
+
+const configOf = (list: readonly Manifest[], ending: string): string =>
+  pick(list, "ConfigMap", ending).data?.["config.json"] ?? ""
+
+/** What `config check` says of the facade's configuration, with what pods have mounted. */
+async function check(list: readonly Manifest[]): Promise<Finished> {
+  const dir = tempDir()
+  for (const mount of ["specs", "store"]) mkdirSync(join(dir, mount))
+  const { crt, key } = await (await createAuthority()).issue("facade")
+  const places = [
+    ["/tls/tls.crt", crt],
+    ["/tls/tls.key", key],
+    ["/specs/", `${dir}/specs/`],
+    ['"/store"', `"${dir}/store"`],
+  ] as const
+  const placed = places.reduce((text, [from, to]) => text.replaceAll(from, to), configOf(list, "registry-facade"))
+  writeFileSync(join(dir, "config.json"), placed)
+  writeFileSync(join(dir, "specs/specs.json"), pick(list, "ConfigMap", "-specs").data?.["specs.json"] ?? "")
+  return await runBinary(["config", "check", join(dir, "config.json")])
+}
