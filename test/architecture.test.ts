@@ -33,7 +33,24 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "spec/spec",
   ],
   http: ["lib", "oci", "telemetry", "auth/auth", "blob/blob", "facade/facade"],
-  cli: ["lib", "oci", "telemetry", "config", "spec", "facade/composer", "facade/explain", "app", "tuning", "version"],
+  setup: ["lib"],
+  export: ["lib", "oci"],
+  cli: [
+    "lib",
+    "oci",
+    "telemetry",
+    "config",
+    "blob/blob",
+    "spec",
+    "facade/composer",
+    "facade/explain",
+    "facade/images",
+    "setup",
+    "export",
+    "app",
+    "tuning",
+    "version",
+  ],
   app: ["*"],
   main: ["*"],
   tuning: [
@@ -55,6 +72,8 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "@elysiajs/swagger": ["http"],
   "swagger-ui-dist": ["http"],
   "prom-client": ["telemetry"],
+  "@opentelemetry": ["telemetry/otlp-tracer"],
+  "node:async_hooks": ["telemetry/otlp-tracer"],
   "jsonc-parser": ["oci", "lib"],
   "@sinclair/typebox": ["config", "spec", "lib"],
   "@bufbuild/protobuf": ["spec/encoded", "ipfs/unixfs"],
@@ -67,11 +86,23 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "multiformats/cid": ["ipfs"],
   "multiformats/hashes/digest": ["ipfs"],
   "bun:ffi": ["lib"],
-  "node:crypto": ["http/tls/credentials", "lib/tls-files"],
   "node:dns/promises": ["egress/lookup"],
   "node:inspector/promises": ["http/debug"],
-  "node:fs": ["lib", "store", "layer", "config", "upstream/layout-upstream", "http/respond", "app", "main"],
-  "node:fs/promises": ["lib", "store", "layer", "config", "upstream/layout-upstream", "app"],
+  "node:crypto": ["cli/setup", "http/tls/credentials", "lib/tls-files"],
+  "node:fs": [
+    "lib",
+    "telemetry/process-metrics",
+    "store",
+    "layer",
+    "config",
+    "setup",
+    "export",
+    "upstream/layout-upstream",
+    "http/respond",
+    "app",
+    "main",
+  ],
+  "node:fs/promises": ["lib", "store", "layer", "config", "export", "upstream/layout-upstream", "app"],
   "node:net": ["spec/grpc"],
   "node:os": ["app"],
   "node:path": ["*"],
@@ -94,8 +125,8 @@ const NODE_CONNECTIONS =
  * guard. Packages that have connections of their own are in the table above.
  */
 const EDGES: Readonly<Record<string, Edge>> = {
-  // Every request to registries, token servers and URLs
-  "fetch()": { pattern: /(?<![.\w#])fetch\(/, files: ["egress/fetch-egress.ts"] },
+  // Every request to registries, token servers and URLs; and spans to the collector that an operator names
+  "fetch()": { pattern: /(?<![.\w#])fetch\(/, files: ["egress/fetch-egress.ts", "egress/post.ts"] },
   // Finds out which of the addresses that the guard has allowed answers
   "Bun.connect()": { pattern: /\bBun\.connect\b/, files: ["egress/tcp-probe.ts"] },
   // Credential helpers, which the operator names

@@ -27,6 +27,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   openssl: "openssl",
   htpasswd: "apache2-utils",
   "systemd-analyze": "systemd",
+  promtool: "prometheus",
 }
 
 /** Go programs that Debian does not have, by name; about half a minute to build, once. */

@@ -1,14 +1,22 @@
-import type { Config } from "../config/load.ts"
+import type { Config, RegistryConfig } from "../config/load.ts"
 import { httpApp } from "../http/app.ts"
 import type { Listener } from "../http/server.ts"
+import { traced } from "../http/traced.ts"
+import { declareAllMetrics } from "../telemetry/all-metrics.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { LogLevel } from "../telemetry/log-level.ts"
+import { Readiness } from "../telemetry/readiness.ts"
+import { untraced } from "../telemetry/tracer.ts"
 import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { VERSION } from "../version.ts"
+import { CurrentRegistry } from "./current-registry.ts"
 import { keepUp } from "./disk.ts"
+import { followConfig } from "./follow-config.ts"
+import { type Kept, openKept } from "./kept.ts"
 import { listenOperation, listenRegistry, listenWithoutTls } from "./listeners.ts"
-import { openLogin } from "./login.ts"
-import { buildRegistry } from "./registry.ts"
+import { type OpenLogin, openLogin } from "./login.ts"
+import type { Tools } from "./tools.ts"
+import { openTracer } from "./tracing.ts"
 
 export interface AppOptions {
   readonly log: Logger
@@ -17,11 +25,15 @@ export interface AppOptions {
   readonly level?: LogLevel
   /** True: the ports may be shared with a process that this one replaces. */
   readonly mayShare?: boolean
+  /** True: a change of the configuration's file is applied as far as that goes without a restart. */
+  readonly isFollowing?: boolean
 }
 
 export interface RunningApp {
   /** Of the registry; null where the configuration has none. */
   readonly registryPort: number | null
+  /** As it is now: the file may have changed since the start. */
+  readonly config: Config
   /** Says that it is not ready from now on, and asks clients to connect anew elsewhere; goes on serving. */
   retire(): void
   /** Accepts nothing new; resolves when running answers are complete, or cuts them off. Probes are answered to the end. */
@@ -30,43 +42,118 @@ export interface RunningApp {
 
 /** Opens the ports and serves. Rejects when the configuration or the machine does not allow it. */
 export async function startApp(config: Config, options: AppOptions): Promise<RunningApp> {
-  const { log, tuning = PRODUCTION, level = { current: "info" }, mayShare = false } = options
+  const { log, tuning = PRODUCTION } = options
   const { registry } = config
   if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
-  const parts = await buildRegistry(registry, log, tuning)
-  const { images, metrics, readiness, store } = parts
-  const { prefix } = registry
-  const login = await openLogin(registry, { log, metrics, tuning }).catch(async (error) => {
-    await parts.close()
-    throw error
-  })
-  const handle = httpApp({ facade: () => images, prefix, ...login, version: VERSION, log, metrics })
-  const background = new AbortController()
-  const serving: Listener[] = []
-  const operation: Listener[] = []
-  let closing: Promise<void> | null = null
-  const stop = async (isForced: boolean) => {
-    background.abort()
-    await Promise.all(serving.map((listener) => listener.stop(isForced)))
-    login.close()
-    closing ??= parts.close() // stopping by force ends a gentle stop that waits, too
-    await closing
-    await Promise.all(operation.map((listener) => listener.stop(true)))
-  }
+  const tracer = await openTracer(config, log, tuning)
+  const tools = { log, metrics: declareAllMetrics(), readiness: new Readiness(log), tracer, tuning }
+  const kept = await openKept(registry, tools)
   try {
-    const ports = { tools: { log, metrics, tuning }, mayShare }
-    serving.push(await listenRegistry(registry, handle, ports))
-    serving.push(...listenWithoutTls(config, handle, ports))
-    for (const listener of listenOperation(config, { readiness, level }, ports)) operation.push(listener)
+    const login = await openLogin(registry, tools)
+    const current = await CurrentRegistry.create(registry, kept, tools).catch((error) => {
+      login.close()
+      throw error
+    })
+    const app = new App(config, { kept, current, login, tools })
+    await app.open(registry, options)
+    return app
   } catch (error) {
-    await stop(true)
+    await kept.close()
     throw error
   }
-  parts.watch()
-  void keepUp(store, tuning, background.signal)
-  const retire = () => {
-    readiness.failed("serving", "the process is shutting down")
-    for (const listener of serving) listener.retire()
+}
+
+interface Parts {
+  readonly kept: Kept
+  readonly current: CurrentRegistry
+  readonly login: OpenLogin
+  readonly tools: Tools
+}
+
+class App implements RunningApp {
+  readonly #parts: Parts
+  readonly #serving: Listener[] = []
+  readonly #operation: Listener[] = []
+  readonly #background = new AbortController()
+  #config: Config
+  #closing: Promise<void> | null = null
+
+  constructor(config: Config, parts: Parts) {
+    this.#config = config
+    this.#parts = parts
   }
-  return { registryPort: serving[0]?.port ?? null, retire, stop }
+
+  get registryPort(): number | null {
+    return this.#serving[0]?.port ?? null
+  }
+
+  get config(): Config {
+    return this.#config
+  }
+
+  /** Rejects, with every port closed again, when one cannot be opened. */
+  async open(registry: RegistryConfig, options: AppOptions): Promise<void> {
+    const { current, kept, login, tools } = this.#parts
+    const { log, readiness, tuning } = tools
+    try {
+      await this.#listen(registry, options)
+      if (options.isFollowing === true) await this.#follow()
+      readiness.ok("serving")
+    } catch (error) {
+      current.close()
+      login.close()
+      await Promise.all([...this.#serving, ...this.#operation].map((listener) => listener.stop(true)))
+      throw error
+    }
+    current.watch()
+    void keepUp(kept.store, tuning, this.#background.signal)
+    if (registry.store === null)
+      log.warn('no "store" is configured, blobs are kept until this process ends', { path: kept.path })
+    else log.info("using local filesystem to cache manifests and config", { storePath: kept.path })
+  }
+
+  async #listen(
+    registry: RegistryConfig,
+    { level = { current: "info" }, mayShare = false }: AppOptions,
+  ): Promise<void> {
+    const { current, login, tools } = this.#parts
+    const { log, metrics, readiness, tracer } = tools
+    const facade = () => current.images
+    const app = httpApp({ facade, prefix: registry.prefix, ...login, version: VERSION, log, metrics })
+    const handle = tracer === untraced ? app : traced(app, tracer)
+    const ports = { tools, mayShare }
+    this.#serving.push(await listenRegistry(registry, handle, ports))
+    this.#serving.push(...listenWithoutTls(this.#config, handle, ports))
+    for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
+  }
+
+  retire(): void {
+    this.#parts.tools.readiness.failed("serving", "the process is shutting down")
+    for (const listener of this.#serving) listener.retire()
+  }
+
+  async stop(isForced: boolean): Promise<void> {
+    this.#background.abort()
+    await Promise.all(this.#serving.map((listener) => listener.stop(isForced)))
+    this.#closing ??= this.#close() // stopping by force ends a gentle stop that waits, too
+    await this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const { current, kept, login, tools } = this.#parts
+    current.close()
+    login.close()
+    await kept.close()
+    await tools.tracer.close()
+    await Promise.all(this.#operation.map((listener) => listener.stop(true)))
+  }
+
+  async #follow(): Promise<void> {
+    const apply = async (config: Config, keys: readonly string[]) => {
+      if (config.registry !== null) await this.#parts.current.apply(config.registry, keys)
+      this.#config = config
+    }
+    const stop = await followConfig(this.#config, apply, this.#parts.tools)
+    this.#background.signal.addEventListener("abort", stop, { once: true })
+  }
 }

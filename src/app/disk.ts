@@ -6,14 +6,13 @@ import { WindowSpool } from "../blob/window-spool.ts"
 import type { RegistryConfig } from "../config/load.ts"
 import { Semaphore } from "../lib/semaphore.ts"
 import { DiskStore } from "../store/disk.ts"
-import type { Logger } from "../telemetry/log.ts"
 import type { Tuning } from "../tuning.ts"
 import type { Tools } from "./tools.ts"
 
 /** The disk store of a configuration; nothing is read or written until it is used. */
 export function openStore(
   config: RegistryConfig & { readonly store: string },
-  { log, metrics, tuning }: Tools,
+  { log, metrics, tuning }: Omit<Tools, "readiness" | "tracer">,
 ): DiskStore {
   const limits = { maxSizeBytes: config.storeMaxSizeBytes, minFreeBytes: config.storeMinFreeBytes }
   return new DiskStore({ root: config.store, limits, clock: tuning.clock, log, metrics })
@@ -39,9 +38,8 @@ export function windowSpools({ clock, downloads, windows }: Tuning): OpenSpool {
 }
 
 /** A configured store, or a directory of this process alone. */
-export async function storeDirectory({ store }: RegistryConfig, log: Logger) {
+export async function storeDirectory({ store }: RegistryConfig) {
   if (store !== null) return { path: store, remove: async () => {} }
   const path = await mkdtemp(join(tmpdir(), "registry-facade-"))
-  log.warn('no "store" is configured, blobs are kept until this process ends', { path })
   return { path, remove: async () => await rm(path, { recursive: true, force: true }) }
 }

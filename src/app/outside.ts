@@ -7,8 +7,10 @@ import { limitedEgress } from "../egress/limited-egress.ts"
 import { pacedEgress } from "../egress/paced-egress.ts"
 import { followRedirects } from "../egress/redirects.ts"
 import { probeTcp } from "../egress/tcp-probe.ts"
+import { tracedEgress } from "../egress/traced-egress.ts"
 import type { WatchedFile } from "../lib/watched-file.ts"
 import { canonicalHost, type Trust } from "../oci/reference.ts"
+import { untraced } from "../telemetry/tracer.ts"
 import type { Keychain } from "../upstream/keychain.ts"
 import { LayoutUpstream } from "../upstream/layout-upstream.ts"
 import { MirroredUpstream } from "../upstream/mirrored-upstream.ts"
@@ -34,7 +36,7 @@ interface Outside {
 export function buildEgress(
   config: RegistryConfig,
   authorities: Authorities,
-  { metrics, tuning }: Tools,
+  { metrics, tracer, tuning }: Tools,
 ): Readonly<Record<Trust, Egress>> {
   const { clock, lookup, proxies } = tuning
   const { timeouts, upstreams } = config
@@ -50,7 +52,8 @@ export function buildEgress(
   }
   const direct = fetchEgress({ ...egress, clock, dialer, guard, proxies, hostSettings })
   const mannered = limitedEgress(pacedEgress(direct, { ...egress, clock, onBreaker }), { ...egress, clock })
-  const operator = followRedirects(mannered, { allowsPlainHTTP: (host) => isPlain(upstreams, host) })
+  const redirected = followRedirects(mannered, { allowsPlainHTTP: (host) => isPlain(upstreams, host) })
+  const operator = tracer === untraced ? redirected : tracedEgress(redirected, tracer)
   return { operator, remote: (request, signal) => operator({ ...request, limit: "public" }, signal) }
 }
 

@@ -1,6 +1,6 @@
 import type { ByteRange } from "../lib/range.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
-import type { SourceName } from "../telemetry/metrics.ts"
+import type { SourceName } from "../telemetry/labels.ts"
 
 /** An immutable file that holds exactly the blob. */
 export interface FileBlob {

@@ -13,9 +13,10 @@ import { Download } from "./download.ts"
 import type { DownloadEvents } from "./download-events.ts"
 import { IntegrityError } from "./integrity-error.ts"
 import { measured } from "./measured.ts"
-import { readDownload } from "./read-download.ts"
+import { readDownload, readWhole } from "./read-download.ts"
 import type { Reader } from "./readers.ts"
 import type { OpenSpool } from "./spool.ts"
+import { Transfer } from "./transfer.ts"
 
 export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
   /** Blobs up to this size are verified before their first byte leaves. */
@@ -69,7 +70,7 @@ export class Downloads {
   readonly #options: DownloadsOptions
   readonly #running = new Map<Digest, Download>()
   /** Also those of single readers, which nobody else can join. */
-  readonly #all = new Set<Download>()
+  readonly #all = new Map<Download, Transfer>()
   readonly #slots: Semaphore
   readonly #failures = new LRUCache<Digest, Failure>({ max: 1000 })
   /** `origin digest` to the time until which that source is not trusted with that blob. */
@@ -91,7 +92,7 @@ export class Downloads {
   shutdown(): void {
     const reason = new RegistryError("UNAVAILABLE", "The registry is shutting down", { retryAfterSeconds: 1 })
     this.#shutdown.abort(reason)
-    for (const download of this.#all) download.abort(reason)
+    for (const download of this.#all.keys()) download.abort(reason)
   }
 
   async #obtain(descriptor: Descriptor, sources: readonly BlobSource[], signal: AbortSignal): Promise<ReadyBlob> {
@@ -156,7 +157,9 @@ export class Downloads {
     const running = this.#running.get(descriptor.digest)
     if (running === undefined) return this.#start(descriptor, sources)
     this.#options.metrics.coalesced.inc()
-    running.attempts.add(this.#trusted(descriptor.digest, sources).map((source) => measured(source, this.#options)))
+    const transfer = this.#all.get(running)
+    if (transfer !== undefined)
+      running.attempts.add(this.#measured(this.#trusted(descriptor.digest, sources), transfer))
     return running
   }
 
@@ -179,7 +182,8 @@ export class Downloads {
   #begin(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
     const { clock, openSpool, policy } = this.#options
     const trusted = this.#trusted(descriptor.digest, sources)
-    const usable = (trusted.length > 0 ? trusted : sources).map((source) => measured(source, this.#options))
+    const transfer = new Transfer(descriptor, this.#options)
+    const usable = this.#measured(trusted.length > 0 ? trusted : sources, transfer)
     const download = new Download({
       descriptor,
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),
@@ -187,18 +191,23 @@ export class Downloads {
       openSpool,
       isSmall: descriptor.size <= policy.verifyFirstBytes,
       isDistrusted: trusted.length === 0,
-      events: this.#events(descriptor),
+      events: this.#events(descriptor, transfer),
     })
-    this.#all.add(download)
-    void this.#run(download)
+    this.#all.set(download, transfer)
+    void this.#run(download, transfer)
     return download
   }
 
-  async #run(download: Download): Promise<void> {
+  #measured(sources: readonly BlobSource[], transfer: Transfer): readonly BlobSource[] {
+    return sources.map((source) => measured(source, { ...this.#options, transfer }))
+  }
+
+  async #run(download: Download, transfer: Transfer): Promise<void> {
     const release = await this.#slot(download)
     if (release === null) return
     await download.run()
     release()
+    transfer.end(download.error)
     this.#forget(download)
     const file = await download.kept(this.#shutdown.signal).catch(() => null)
     this.#options.ended?.({ descriptor: download.descriptor, file, sources: download.contributors })
@@ -265,7 +274,7 @@ export class Downloads {
     return sources.filter(({ origin }) => (this.#distrusted.get(`${origin} ${digest}`) ?? 0) <= now)
   }
 
-  #events(descriptor: Descriptor): DownloadEvents {
+  #events(descriptor: Descriptor, transfer: Transfer): DownloadEvents {
     const { digest } = descriptor
     const { clock, log, metrics, policy } = this.#options
     return {
@@ -276,21 +285,14 @@ export class Downloads {
         metrics.integrityFailures.inc({ source: name })
         log.warn("blob does not match its digest", { digest, source: name, origin })
       },
-      opened: ({ name, origin }, offset) => {
-        if (offset > 0) metrics.upstreamResumes.inc()
-        log.debug(offset > 0 ? "resuming blob" : "fetching blob", { digest, source: name, origin, offset })
+      opened: (source, offset) => {
+        const { name, origin } = source
+        if (offset > 0) {
+          metrics.upstreamResumes.inc()
+          transfer.resumed(source, offset)
+        } else log.debug("fetching blob", { digest, source: name, origin, offset })
       },
       notKept: (error) => log.warn("cannot keep blob in the store", { digest, error }),
     }
   }
-}
-
-async function readWhole(download: Download, reader: Reader, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const { size } = download.descriptor
-  const bytes = new Uint8Array(size)
-  while (reader.position < size) {
-    const offset = reader.position
-    bytes.set(await download.read(reader, size, size - offset, signal), offset)
-  }
-  return bytes
 }

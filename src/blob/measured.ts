@@ -2,19 +2,27 @@ import type { Clock } from "../lib/clock.ts"
 import { observeStream } from "../lib/stream.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import type { BlobSource, ReadyBlob, StreamBlob } from "./blob.ts"
+import type { Transfer } from "./transfer.ts"
 
 export interface Measuring {
   readonly metrics: Metrics
   readonly clock: Clock
+  /** The transfer that the bytes are for. */
+  readonly transfer: Transfer
 }
 
 /** A source whose answers, bytes and time to the first of them are counted. */
-export function measured(source: BlobSource, { metrics, clock }: Measuring): BlobSource {
+export function measured(source: BlobSource, { metrics, clock, transfer }: Measuring): BlobSource {
   const { name, origin } = source
   const count = (outcome: "hit" | "miss" | "error") => metrics.blobRequests.inc({ source: name, outcome })
+  const took = (bytes: number) => {
+    metrics.blobBytes.inc({ source: name }, bytes)
+    transfer.took(source, bytes)
+  }
   const measuredBlob = (blob: ReadyBlob): ReadyBlob => {
     if (blob.kind === "stream") return { ...blob, open: measuredOpen(blob) }
-    metrics.blobBytes.inc({ source: name }, blob.descriptor.size)
+    took(blob.descriptor.size)
+    metrics.original.blobRead(name, { bytes: blob.descriptor.size, seconds: null, isComplete: true })
     count("hit")
     return blob
   }
@@ -22,17 +30,28 @@ export function measured(source: BlobSource, { metrics, clock }: Measuring): Blo
     (blob: StreamBlob): StreamBlob["open"] =>
     async (range, signal) => {
       const startedAt = clock.now()
-      let isFirst = true
+      let bytes = 0
       const chunk = ({ byteLength }: Uint8Array) => {
-        if (isFirst) metrics.blobTtfb.observe({ source: name }, (clock.now() - startedAt) / 1000)
-        isFirst = false
-        metrics.blobBytes.inc({ source: name }, byteLength)
+        if (bytes === 0) metrics.blobTtfb.observe({ source: name }, (clock.now() - startedAt) / 1000)
+        bytes += byteLength
+        took(byteLength)
+      }
+      const end = (isComplete: boolean) => {
+        count(isComplete ? "hit" : "error")
+        metrics.original.blobRead(name, { bytes, seconds: (clock.now() - startedAt) / 1000, isComplete })
       }
       try {
         const stream = await blob.open(range, signal)
-        return observeStream(stream, { chunk, end: ({ kind }) => count(kind === "complete" ? "hit" : "error") })
+        return observeStream(stream, {
+          chunk,
+          end: (how) => {
+            end(how.kind === "complete")
+            if (how.kind === "broken" && !signal.aborted) transfer.failed(source, how.error)
+          },
+        })
       } catch (error) {
-        count("error")
+        end(false)
+        if (!signal.aborted) transfer.failed(source, error)
         throw error
       }
     }

@@ -61,3 +61,18 @@ export function readDownload(options: ReadOptions): ReadableStream<Uint8Array> {
     { highWaterMark: 0 },
   )
 }
+
+/** A blob that is small enough for it. */
+export async function readWhole(
+  download: Download,
+  reader: Reader,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { size } = download.descriptor
+  const bytes = new Uint8Array(size)
+  while (reader.position < size) {
+    const offset = reader.position
+    bytes.set(await download.read(reader, size, size - offset, signal), offset)
+  }
+  return bytes
+}

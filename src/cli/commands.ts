@@ -5,6 +5,7 @@ import { createSpec } from "./create-spec.ts"
 import { type Command, unknownCommand } from "./io.ts"
 import { ipfs } from "./ipfs.ts"
 import { run } from "./run.ts"
+import { setup } from "./setup.ts"
 import { store } from "./store.ts"
 
 const HELP = `registry-facade composes container images while they are pulled.
@@ -13,8 +14,12 @@ Usage: registry-facade [-j|--json-log[=true]] [-v|--verbose] <command>
 
   run <config.json> [--share-ports]  serve what the configuration has, also beside the
                                      process that it replaces
+  setup --hostname H --hostfs DIR    make containerd on the machine whose root is DIR pull
+      [--port 31750] [--ca FILE]     from the facade beside it
+      [--check | --uninstall]        tell what it would do, undo it
   compose <config.json> <name>       print what an image consists of
       [--platform os/arch]
+      [--output oci:DIR[:tag]]       write it as an OCI layout instead
   config check <config.json>         tell what is wrong with a configuration
   config schema                      print its JSON Schema
   store stats|gc|verify <config.json>
@@ -46,7 +51,7 @@ const version: Command = async (_args, { out }) => {
   return 0
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { run, compose, config, store, ipfs, debug, version, help }
+const COMMANDS: Readonly<Record<string, Command>> = { run, setup, compose, config, store, ipfs, debug, version, help }
 
 /** Throws UsageError for a name that is none. */
 export function findCommand(name: string | undefined): Command {

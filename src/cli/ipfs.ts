@@ -1,9 +1,9 @@
 import { openStore } from "../app/disk.ts"
 import { buildIpfs, type IpfsParts } from "../app/ipfs.ts"
 import { buildRedis } from "../app/redis.ts"
+import { commandTools } from "../app/unserved.ts"
 import { type Config, loadConfig } from "../config/load.ts"
 import { parseDigest } from "../oci/digest.ts"
-import { createMetrics } from "../telemetry/metrics.ts"
 import { readArguments } from "./args.ts"
 import { type Command, type CommandIO, unknownCommand } from "./io.ts"
 
@@ -74,7 +74,7 @@ export const ipfs: Command = async ([verb, ...args], io) => {
 async function open({ file, registry }: Config, { log, tuning }: CommandIO) {
   if (registry === null || registry.sharing.ipfs === null) throw new Error(`${file} does not enable "registry.ipfs"`)
   if (registry.store === null) throw new Error(`${file} configures no "registry.store"`)
-  const tools = { log, metrics: createMetrics(), tuning }
+  const tools = commandTools(log, tuning)
   const store = openStore({ ...registry, store: registry.store }, tools)
   const redis = registry.sharing.redis === null ? null : await buildRedis(registry.sharing.redis, store, tools)
   const parts = buildIpfs(registry.sharing.ipfs, { store, redis }, tools)

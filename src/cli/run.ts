@@ -1,5 +1,5 @@
 import { type RunningApp, startApp } from "../app/app.ts"
-import { type Config, loadConfig } from "../config/load.ts"
+import { loadConfig } from "../config/load.ts"
 import { readArguments } from "./args.ts"
 import type { Command, CommandIO } from "./io.ts"
 
@@ -10,10 +10,10 @@ export const run: Command = async (args, io) => {
   const { values, positionals } = readArguments(args, OPTIONS, ["config.json"])
   const { level, log, shutdown, tuning } = io
   const config = await loadConfig(positionals[0] ?? "")
-  const app = await startApp(config, { log, tuning, level, mayShare: values["share-ports"] })
+  const app = await startApp(config, { log, tuning, level, mayShare: values["share-ports"], isFollowing: true })
   log.info("🏪 registry facade is up and running", { port: app.registryPort })
   await aborted(shutdown.gentle)
-  await shutDown(app, config, io)
+  await shutDown(app, io)
   return 0
 }
 
@@ -21,11 +21,8 @@ export const run: Command = async (args, io) => {
  * Not ready at once, so that others stop sending requests here; still answering for a while, because they take their
  * time to notice; then no new connections, until running transfers are complete. A second signal cuts all of this short.
  */
-async function shutDown(
-  app: RunningApp,
-  { shutdownDelayMs, shutdownGraceMs }: Config,
-  { log, shutdown, tuning }: CommandIO,
-): Promise<void> {
+async function shutDown(app: RunningApp, { log, shutdown, tuning }: CommandIO): Promise<void> {
+  const { shutdownDelayMs, shutdownGraceMs } = app.config
   const wait = async (ms: number) => await tuning.clock.sleep(ms, shutdown.forced).catch(() => {})
   app.retire()
   log.info("shutting down, not ready any more", { delayMs: shutdownDelayMs, graceMs: shutdownGraceMs })

@@ -90,7 +90,6 @@ const NOT_YET = "is not available yet, remove it or turn it off"
 /** Sections that are understood but that nothing serves so far, and whether a file uses them. */
 export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = [
   [["blobserve"], ({ blobserve }) => blobserve !== undefined],
-  [["tracing", "otlpEndpoint"], ({ tracing }) => (tracing?.otlpEndpoint ?? "") !== ""],
 ]
 
 export const unavailableSections = (config: ConfigFile): readonly Problem[] =>

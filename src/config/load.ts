@@ -20,14 +20,24 @@ import { type TimeoutsConfig, toTimeouts } from "./timeouts.ts"
 /** The configuration as the program uses it: defaults filled in, durations in milliseconds, paths absolute. */
 export interface Config {
   readonly file: string
+  /** As it is written, for telling what a change of the file has changed. */
+  readonly written: ConfigFile
   readonly pprofAddr: string | null
   readonly prometheusAddr: string | null
   readonly readinessProbeAddr: string | null
+  readonly tracing: TracingConfig | null
   readonly shutdownDelayMs: number
   readonly shutdownGraceMs: number
   readonly registry: RegistryConfig | null
   /** Where the registry is served without TLS, too, to look for faults; null: nowhere. */
   readonly noTlsDebugAddr: string | null
+}
+
+export interface TracingConfig {
+  /** Where batches of spans are posted. */
+  readonly endpoint: URL
+  /** From 0 to 1. */
+  readonly sampleRatio: number
 }
 
 export interface RegistryConfig {
@@ -100,16 +110,20 @@ export interface UpstreamConfig {
  * files of a container are while its program runs outside.
  */
 export async function loadConfig(file: string, env: Environment = process.env): Promise<Config> {
-  return toConfig(resolve(file), await readConfigFile(file), env)
-}
-
-export async function readConfigFile(file: string): Promise<ConfigFile> {
   const content = await readFile(file, "utf8").catch((cause) => {
     throw new Error(
       `Cannot read configuration ${file}: ${cause.code === "ENOENT" ? "there is no such file" : cause.message}`,
       { cause },
     )
   })
+  return parseConfig(file, content, env)
+}
+
+/** As `loadConfig`, for content that was read already. */
+export const parseConfig = (file: string, content: string, env: Environment = process.env): Config =>
+  toConfig(resolve(file), parseFile(file, content), env)
+
+function parseFile(file: string, content: string): ConfigFile {
   const text = parsed(file, content)
   const problems = findProblems(configSchema, text.value)
   if (problems.length > 0) throw new DocumentError(file, text, problems)
@@ -132,9 +146,11 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
   return {
     file,
     noTlsDebugAddr: env["REGFAC_NO_TLS_DEBUG"] || null,
+    written: config,
     pprofAddr: config.pprofAddr || null,
     prometheusAddr: config.prometheusAddr || null,
     readinessProbeAddr: config.readinessProbeAddr || null,
+    tracing: toTracing(config.tracing),
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
     shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
     registry:
@@ -142,6 +158,16 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
         ? null
         : toRegistry(pathsOf(dirname(file), env), config.registry, { env, dockerAuth }),
   }
+}
+
+/** OTLP/HTTP adds the kind of signal to the collector's URL. */
+function toTracing({
+  otlpEndpoint = "",
+  sampleRatio = 1,
+}: NonNullable<ConfigFile["tracing"]> = {}): TracingConfig | null {
+  return otlpEndpoint === ""
+    ? null
+    : { endpoint: new URL(`${otlpEndpoint.replace(/\/+$/, "")}/v1/traces`), sampleRatio }
 }
 
 /** What a section depends on besides itself. */

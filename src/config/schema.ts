@@ -244,7 +244,30 @@ export const configSchema = closed(
     pprofAddr: address("Where the debug listener is; it is off without."),
     prometheusAddr: address("Where /metrics is; it is off without."),
     readinessProbeAddr: address("Where /ready and /live are; they are off without."),
-    tracing: Type.Optional(closed({ otlpEndpoint: text("Base URL of an OTLP/HTTP collector.") }, "OpenTelemetry.")),
+    tracing: Type.Optional(
+      closed(
+        {
+          otlpEndpoint: Type.Optional(
+            Type.String({
+              pattern: "^(?:https?://[^/]+.*)?$",
+              expected: "an http or https URL",
+              description: "Base URL of an OTLP/HTTP collector, like http://127.0.0.1:4318; spans are posted as JSON.",
+            }),
+          ),
+          sampleRatio: Type.Optional(
+            Type.Number({
+              minimum: 0,
+              maximum: 1,
+              expected: "a number from 0 to 1",
+              default: 1,
+              description:
+                "Part of the requests that are recorded, where the client's trace context does not decide it.",
+            }),
+          ),
+        },
+        "OpenTelemetry.",
+      ),
+    ),
     shutdown: Type.Optional(
       closed(
         {

@@ -14,6 +14,8 @@ export interface RecentImagesOptions {
   readonly log: ImageLog
   readonly documents: DocumentStore
   readonly readers: Readonly<Record<Trust, Pick<ImageReader, "blobs">>>
+  /** What was served before the configuration has changed; null at the start. */
+  readonly earlier?: RecentImages | null
 }
 
 /** A pull that began on an image may go on this long after the name has moved to another one. */
@@ -33,13 +35,12 @@ interface Served {
 /** The images that were served under each name in the last hour: what may be read under it. */
 export class RecentImages {
   readonly #options: RecentImagesOptions
-  readonly #names = new LRUCache<string, readonly Served[]>({
-    maxSize: MEMORY_BYTES,
-    sizeCalculation: (images) => images.reduce((sum, { image }) => sum + heldBytes(image), 1),
-  })
+  readonly #names: LRUCache<string, readonly Served[]>
 
   constructor(options: RecentImagesOptions) {
     this.#options = options
+    const { earlier = null } = options
+    this.#names = earlier === null ? byBytes() : earlier.#names
   }
 
   remember(name: string, image: ServedImage): void {
@@ -116,6 +117,12 @@ export class RecentImages {
     return { descriptor, from, trust, sources: isStored ? reader.blobs(reference) : [] }
   }
 }
+
+const byBytes = () =>
+  new LRUCache<string, readonly Served[]>({
+    maxSize: MEMORY_BYTES,
+    sizeCalculation: (images) => images.reduce((sum, { image }) => sum + heldBytes(image), 1),
+  })
 
 export const contains = ({ documents, blobs }: ServedImage, digest: Digest): boolean =>
   documents.has(digest) || blobs.has(digest)

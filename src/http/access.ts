@@ -1,6 +1,7 @@
 import { observeStream, type StreamEnd } from "../lib/stream.ts"
+import type { Route } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
-import type { Metrics, Route } from "../telemetry/metrics.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
 
 export interface AccessOptions {
   readonly log: Logger
@@ -26,7 +27,9 @@ export function recordAccess({ log, metrics }: AccessOptions, exchange: Exchange
   const path = pathOf(request.url)
   const route = routeOf(path)
   metrics.httpRequests.inc({ route, code: status })
-  metrics.httpSeconds.observe({ route }, (performance.now() - startedAt) / 1000)
+  const seconds = (performance.now() - startedAt) / 1000
+  metrics.httpSeconds.observe({ route }, seconds)
+  if (route === "manifest" || route === "blob") metrics.original.served(route, seconds, status >= 500)
   const record = (bytes: number, end: Fields = {}) => {
     const ms = Math.round((performance.now() - startedAt) * 10) / 10
     const who = user === null ? {} : { user }

@@ -21,7 +21,7 @@ export function debugApp({ level, log }: DebugAppOptions): (request: Request) =>
   const setLevel = async (request: Request): Promise<Response> => {
     const wanted = await readLevel(request)
     if (wanted === null) return plain(400, 'Expected {"level": "debug"}, or info, warning, error\n')
-    if (wanted !== level.current) log.info("log level changed", { level: levelName(wanted) })
+    if (wanted !== level.current) log.info("log level changed", { to: levelName(wanted) })
     level.current = wanted
     return levelAnswer(level)
   }

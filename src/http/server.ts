@@ -1,3 +1,4 @@
+import { steerConnectionsToSecond } from "../lib/steer-connections.ts"
 import { RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
@@ -57,6 +58,7 @@ export function listen(options: ListenOptions): Listener {
   const state = { isRetired: false }
   const retire = () => {
     state.isRetired = true
+    steerConnectionsToSecond() // to a successor on the same port, if there is one: what waits in our queue would be reset
   }
   try {
     if (!mayShare) refuseTaken(hostname, port)
@@ -134,12 +136,20 @@ function invalidHost({ method }: Request): Response {
   return errorResponse(new RegistryError("UNSUPPORTED", message, { status: 400 }), method)
 }
 
+/** In the original's words, which people's alerts look for. */
+function failureMessage(path: string): string {
+  const [, subject] = /\/(manifest|blob)s\/[^/]+$/.exec(path) ?? []
+  return subject === undefined ? "cannot answer" : `cannot get ${subject}`
+}
+
 /** What a thrown error is answered with, and logged where it is our own fault. */
 export function failureResponse(log: Logger, request: Request, error: unknown): Response {
   if (error instanceof RegistryError) {
     const { code, message, status } = error
-    if (status >= 500)
-      log.warn("cannot answer", { code, path: new URL(request.url, "http://localhost").pathname, error: message })
+    if (status >= 500) {
+      const path = new URL(request.url, "http://localhost").pathname
+      log.error(failureMessage(path), { code, path, error: message })
+    }
     return errorResponse(error, request.method)
   }
   if (request.signal.aborted) return new Response(null, { status: 499 })

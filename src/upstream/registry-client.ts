@@ -4,7 +4,8 @@ import type { Egress, EgressResponse } from "../egress/egress.ts"
 import type { Clock } from "../lib/clock.ts"
 import { RegistryError } from "../oci/error.ts"
 import { formatRepository, type Repository } from "../oci/reference.ts"
-import type { Metrics, UpstreamKind } from "../telemetry/metrics.ts"
+import type { UpstreamKind } from "../telemetry/labels.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
 import { parseChallenges } from "./challenge.ts"
 import { type Credential, credentialFingerprint, type Keychain } from "./keychain.ts"
 import { directAuthorization, type Login, readLogin } from "./login.ts"
@@ -107,13 +108,16 @@ export class RegistryClient {
     const { egress, endpoint, metrics } = this.#options
     const url = endpointURL(endpoint, request)
     const { kind, method, headers = {} } = request
+    const startedAt = performance.now()
     try {
       const response = await egress({ method, url, headers, authorization }, signal)
       metrics.upstreamRequests.inc({ host: endpoint.label, kind, code: response.status })
+      metrics.original.asked(kind, (performance.now() - startedAt) / 1000)
       this.#measure(response)
       return response
     } catch (error) {
       metrics.upstreamRequests.inc({ host: endpoint.label, kind, code: "error" })
+      metrics.original.notAnswered(kind)
       throw error
     }
   }

@@ -2,12 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { buildEgress } from "../../src/app/outside.ts"
+import { commandTools } from "../../src/app/unserved.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import type { EgressRequest } from "../../src/egress/egress.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import type { Trust } from "../../src/oci/reference.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
-import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { IMPATIENT } from "../helpers/impatient.ts"
 import { never } from "../helpers/layers.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
@@ -41,8 +41,8 @@ async function start({ registry = {}, names = {} }: Setup) {
     const answers = names[hostname] ?? [["127.0.0.1"]]
     return answers[Math.min(asked.filter((name) => name === hostname).length, answers.length) - 1] ?? []
   }
-  const metrics = createMetrics()
-  const egress = buildEgress(config, new Map(), { log: silentLogger, metrics, tuning: { ...IMPATIENT, clock, lookup } })
+  const tools = commandTools(silentLogger, { ...IMPATIENT, random: Math.random, disk: (open) => open, clock, lookup })
+  const egress = buildEgress(config, new Map(), tools)
   const get = async (trust: Trust, href: string, more: Partial<EgressRequest> = {}) =>
     await egress[trust]({ method: "GET", url: new URL(href), ...more }, never).then(
       ({ status }) => status,

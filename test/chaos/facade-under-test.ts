@@ -6,6 +6,7 @@ import type { OpenSpool, Spool } from "../../src/blob/spool.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
 import { PRODUCTION, type Tuning } from "../../src/tuning.ts"
+import { loopClock } from "./loop-clock.ts"
 import { createRandom } from "./random.ts"
 import type { Universe } from "./universe.ts"
 
@@ -29,6 +30,7 @@ const FAST_DIR = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
 /** Production's patience, a few hundred times shorter. */
 export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   ...PRODUCTION,
+  clock: loopClock(),
   downloads: {
     ...PRODUCTION.downloads,
     perSource: 10,
@@ -58,8 +60,6 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   serving: { stallSeconds: 240 },
   maintenanceMs: 50,
-  shutdown: { cutMs: 2000 },
-  auth: PRODUCTION.auth,
   tls: { handoverMs: 50 },
 }
 

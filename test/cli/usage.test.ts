@@ -35,9 +35,9 @@ describe("registry-facade", () => {
   )
 
   test.each([
-    [[], "missing command: run or compose or config or store or ipfs or debug or version or help; see"],
+    [[], "missing command: run or setup or compose or config or store or ipfs or debug or version or help; see"],
     [["compse"], 'unknown command "compse", did you mean "compose"?'],
-    [["xyzzy"], 'unknown command "xyzzy", known are run, compose, config, store, ipfs, debug, version, help'],
+    [["xyzzy"], 'unknown command "xyzzy", known are run, setup, compose, config, store, ipfs, debug, version, help'],
     [["toString"], 'unknown command "toString", known are'],
     [["config"], 'missing command: config check or config schema; see "registry-facade help"'],
     [["config", "chekc"], 'unknown command "config chekc", did you mean "config check"?'],
@@ -49,7 +49,7 @@ describe("registry-facade", () => {
     [["compose", "a"], "missing argument <name>"],
     [["compose", "a", "b", "--platfrom", "x"], "unknown option --platfrom, did you mean --platform?"],
     [["compose", "a", "b", "--platform"], "--platform"],
-    [["compose", "a", "b", "--output", "oci:x"], "--output is not available yet"],
+    [["compose", "a", "b", "--output", "x"], "is not oci:DIR or oci:DIR:TAG"],
     [["config", "schema", "x"], 'unexpected argument "x"'],
     [["debug", "create-spec", "--base", "x"], "unknown option --base, did you mean --base-ref?"],
   ])("%j is wrong usage", async (args, message) => {

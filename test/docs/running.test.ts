@@ -1,21 +1,12 @@
 import { describe, expect, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { ROOT, readPage } from "../helpers/markdown.ts"
 
 const page = readPage("docs/running.md")
 const SRC = join(ROOT, "src")
 
 describe("docs/running.md", () => {
-  test("tells of every metric, with its labels, and of no other", async () => {
-    const declared = (await createMetrics().registry.getMetricsAsJSON()).map(({ name }) => name)
-    const told = [...page.matchAll(/^\| `(\w+)(?:\{[\w,]+\})?` \|/gm)].map(([, name]) => `registry_facade_${name}`)
-    const metrics = told.slice(told.indexOf("registry_facade_http_requests_total"))
-
-    expect(metrics.sort()).toEqual([...declared].sort())
-  })
-
   test("tells of every warning and error that is logged", () => {
     const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"))
     const messages = files.flatMap((file) =>

@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { buildRegistry, type RegistryParts } from "../../src/app/registry.ts"
+import { type Kept, openKept } from "../../src/app/kept.ts"
+import { buildRegistry, type Registry } from "../../src/app/registry.ts"
+import { commandTools } from "../../src/app/unserved.ts"
 import type { LocatedBlob } from "../../src/blob/blob.ts"
 import { openAt } from "../../src/blob/blob.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { readText } from "../../src/lib/stream.ts"
 import { type Digest, parseDigest } from "../../src/oci/digest.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
+import type { Readiness } from "../../src/telemetry/readiness.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { image, layer, type TestLayer, tar } from "../helpers/images.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
@@ -28,7 +31,9 @@ interface StaticLayer {
 
 let dir: string
 let upstream: UpstreamServer
-let parts: RegistryParts
+let kept: Kept
+let parts: Registry
+let readiness: Readiness
 let logs: Record<string, unknown>[]
 beforeEach(() => {
   dir = tempDir()
@@ -36,7 +41,8 @@ beforeEach(() => {
   logs = []
 })
 afterEach(async () => {
-  await parts.close()
+  parts.close()
+  await kept.close()
   upstream.stop()
 })
 
@@ -52,7 +58,11 @@ async function config(staticLayer: readonly StaticLayer[]) {
 async function start(...staticLayer: readonly StaticLayer[]): Promise<void> {
   const write = (line: string) => void logs.push(JSON.parse(line))
   const log = createLogger({ format: "json", version: "", level: () => "debug", write })
-  parts = await buildRegistry(await config(staticLayer), log, tuning)
+  const tools = commandTools(log, tuning)
+  const loaded = await config(staticLayer)
+  kept = await openKept(loaded, tools)
+  parts = await buildRegistry(loaded, kept, tools)
+  readiness = tools.readiness
   parts.watch()
 }
 
@@ -66,7 +76,7 @@ async function put(file: string, text: string): Promise<void> {
 }
 
 const file = (ref: string): StaticLayer => ({ type: "file", ref })
-const state = () => parts.readiness.conditions.find(({ name }) => name === "static layers")
+const state = () => readiness.conditions.find(({ name }) => name === "static layers")
 
 async function pull() {
   const { root } = await parts.images.image(NAME, never)
@@ -144,7 +154,7 @@ describe("a list of static layers that is replaced", () => {
     await until(() => state()?.state === "degraded")
     expect(state()?.reason).toContain("the new list is not in use yet: cannot source layer from missing.tar")
     expect(await content()).toEqual(["first"])
-    expect(parts.readiness.isReady).toBe(true)
+    expect(readiness.isReady).toBe(true)
 
     await put("missing.tar", "third")
     await until(() => state()?.state === "ok")
@@ -169,11 +179,11 @@ describe("static layers that cannot be loaded", () => {
   test("make the process not ready, and are tried until they can be", async () => {
     await start(file("late.tar"))
     await until(() => state()?.reason.includes("there is no file") === true)
-    expect(parts.readiness.isReady).toBe(false)
+    expect(readiness.isReady).toBe(false)
     await expect(pull()).rejects.toMatchObject({ code: "UNKNOWN" })
 
     await put("late.tar", "there")
-    await until(() => parts.readiness.isReady)
+    await until(() => readiness.isReady)
     expect(await content()).toEqual(["there"])
   })
 
@@ -183,7 +193,7 @@ describe("static layers that cannot be loaded", () => {
     await start({ type: "image", ref: `${host}/lab/common:1` })
     await until(() => state()?.state === "failed")
     expect(state()?.reason).toContain(`cannot source layer from ${host}/lab/common:1`)
-    expect(parts.readiness.isReady).toBe(false)
+    expect(readiness.isReady).toBe(false)
   })
 
   test("but could be before, are used as they were, and are tried again", async () => {
@@ -194,7 +204,7 @@ describe("static layers that cannot be loaded", () => {
 
     expect((await pull()).layers).toEqual([digest as Digest])
     expect(state()).toMatchObject({ state: "degraded", reason: expect.stringContaining("one.tar is used as it was") })
-    expect(parts.readiness.isReady).toBe(true)
+    expect(readiness.isReady).toBe(true)
 
     await put("one.tar", "after")
     await until(() => state()?.state === "ok")

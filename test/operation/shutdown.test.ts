@@ -102,7 +102,7 @@ describe("a successor", () => {
     expect(startFacade({ mode: "binary", specs: SPECS, registry: { port } })).rejects.toThrow("it is taken")
   })
 
-  test("A-64 D-15 shares the port during an update: pulls are completed by the old one, new ones get the new one, none is refused", async () => {
+  test("A-64 D-15 shares the port during an update: pulls are completed by the old one, new ones get the new one, none is refused or reset", async () => {
     const port = await freePort()
     const transfer = await holdTransfer(upstream())
     const options = { specs: { slow: transfer.spec, ...SPECS }, registry: { port }, args: ["--share-ports"] }
@@ -130,7 +130,7 @@ describe("a successor", () => {
 
     expect(sha256(await pull.bytes())).toBe(transfer.layer.digest)
     expect(await old.exited).toBe(0)
-    expect(answers.get("ConnectionRefused") ?? 0).toBe(0)
+    expect([...answers.keys()]).toEqual(["200"])
     expect(answers.get("200")).toBeGreaterThan(20)
   })
 })

@@ -75,8 +75,11 @@ async function answer(asked: Asked): Promise<Response> {
 /** Counts what is sent straight from a file or from memory; transfers count for themselves. */
 function countBytes(metrics: Metrics, { kind }: LocatedBlob, { headers, status }: Response): void {
   if (status !== 200 && status !== 206) return
-  if (kind === "file" || kind === "bytes")
-    metrics.blobBytes.inc({ source: kind === "file" ? "disk" : "config" }, Number(headers.get("content-length")))
+  if (kind !== "file" && kind !== "bytes") return
+  const source = kind === "file" ? "disk" : "config"
+  const bytes = Number(headers.get("content-length"))
+  metrics.blobBytes.inc({ source }, bytes)
+  metrics.original.blobRead(source, { bytes, seconds: null, isComplete: true })
 }
 
 /** Any tag names the composed image, as in the original; but tags that speak of a digest would speak of another image's. */

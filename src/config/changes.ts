@@ -1,0 +1,38 @@
+import type { ConfigFile } from "./schema.ts"
+
+export interface ConfigChanges {
+  /** Keys that take effect at once, e.g. "registry.tagTTL". */
+  readonly live: readonly string[]
+  /** Keys that take effect when the process starts again. */
+  readonly restart: readonly string[]
+}
+
+/** Everything else is decided when the process starts: ports, places on disk, and connections. */
+const LIVE: ReadonlySet<string> = new Set([
+  "dockerAuth",
+  "shutdown",
+  "registry.staticLayer",
+  "registry.remoteSpecProvider",
+  "registry.fixedSpecFN",
+  "registry.tagTTL",
+  "registry.staleIfError",
+  "registry.defaultPlatform",
+  "registry.upstreams",
+  "registry.allowedUpstreams",
+])
+
+/** What differs between two configurations, by key. */
+export function configChanges(before: ConfigFile, after: ConfigFile): ConfigChanges {
+  const [old, next] = [flat(before), flat(after)]
+  const all = new Set([...old.keys(), ...next.keys()])
+  const keys = [...all].filter((key) => old.get(key) !== next.get(key)).toSorted()
+  return { live: keys.filter((key) => LIVE.has(key)), restart: keys.filter((key) => !LIVE.has(key)) }
+}
+
+/** The values by key, those of the sections by section and key. */
+function flat({ registry = {}, blobserve = {}, ...top }: ConfigFile): ReadonlyMap<string, string> {
+  const entries = (section: object, prefix: string) =>
+    Object.entries(section).map(([key, value]) => [`${prefix}${key}`, JSON.stringify(value)] as const)
+  const { $schema: _, ...rest } = top
+  return new Map([...entries(rest, ""), ...entries(registry, "registry."), ...entries(blobserve, "blobserve.")])
+}

@@ -1,0 +1,152 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { image, layer, sha256 } from "../helpers/images.ts"
+import { addressOf, hasLogged, holdTransfer, METRICS } from "../helpers/operation.ts"
+import { until } from "../helpers/until.ts"
+import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+
+setDefaultTimeout(60_000)
+
+const REFUSED = "cannot use changed configuration, the old one stays in use"
+const APPLIED = "reloading file after change"
+const RESTART = "changes of the configuration that need a restart"
+
+let upstream: UpstreamServer
+let facade: RunningFacade
+beforeEach(async () => {
+  upstream = startUpstream()
+  upstream.add("acme/base", "1", await image({ layers: [await layer({ a: "1" })] }))
+})
+afterEach(async () => {
+  await facade.stop()
+  upstream.stop()
+})
+
+const start = async (specs: unknown = { hello: { baseRef: `${upstream.host}/acme/base:1` } }) => {
+  const config = { prometheusAddr: "127.0.0.1:0" }
+  facade = await startFacade({ mode: "binary", specs, config, registry: { tagTTL: "1h" } })
+  mkdirSync(join(facade.dir, "tool"))
+  writeFileSync(join(facade.dir, "tool/run"), "x")
+  await until(() => facade.logs.some(({ message }) => String(message).startsWith("starting watch of file")))
+}
+const file = () => join(facade.dir, "config.json")
+const registryOf = () => JSON.parse(readFileSync(file(), "utf8")).registry
+const change = (registry: Readonly<Record<string, unknown>>, top: Readonly<Record<string, unknown>> = {}) => {
+  const config = JSON.parse(readFileSync(file(), "utf8"))
+  writeFileSync(`${file()}.new`, JSON.stringify({ ...config, ...top, registry: { ...config.registry, ...registry } }))
+  renameSync(`${file()}.new`, file())
+}
+const logged = (message: string) => facade.logs.filter((line) => line["message"] === message)
+const layers = async (): Promise<number> => {
+  const accept = "application/vnd.oci.image.manifest.v1+json"
+  const answer = await facade.get("/v2/fixed/hello/manifests/latest", { headers: { accept } })
+  return ((await answer.json()) as { readonly layers: readonly unknown[] }).layers.length
+}
+const reloads = async () => {
+  const text = await (await fetch(`http://${await addressOf(facade, METRICS)}/metrics`)).text()
+  const count = (result: string) =>
+    Number(new RegExp(`config_reloads_total{result="${result}"} (\\d+)`).exec(text)?.[1] ?? 0)
+  return [count("success"), count("failure")]
+}
+
+describe("a change of the configuration's file", () => {
+  test("adds a static layer without a restart", async () => {
+    await start()
+    expect(await layers()).toBe(1)
+    change({ staticLayer: [{ type: "dir", ref: "tool" }] })
+    await until(() => hasLogged(facade.logs, APPLIED))
+
+    await until(async () => (await layers()) === 2) // once it is loaded
+    expect(logged(APPLIED)[0]?.["applied"]).toEqual(["registry.staticLayer"])
+    expect(await reloads()).toEqual([1, 0])
+  })
+
+  test("D-2 leaves what was served before readable by its digest", async () => {
+    await start()
+    const before = await facade.get("/v2/fixed/hello/manifests/latest", { method: "HEAD" })
+    const digest = before.headers.get("docker-content-digest") ?? ""
+    change({ staticLayer: [{ type: "dir", ref: "tool" }] })
+    await until(async () => (await layers()) === 2)
+
+    const old = await facade.get(`/v2/fixed/hello/manifests/${digest}`)
+
+    expect(old.status).toBe(200)
+    expect(sha256(await old.bytes())).toBe(digest)
+  })
+
+  test("does not touch a transfer that runs", async () => {
+    const transfer = await holdTransfer(upstream)
+    await start({ slow: transfer.spec })
+    await facade.get("/v2/fixed/slow/manifests/latest")
+    const pull = await facade.get(`/v2/fixed/slow/blobs/${transfer.layer.digest}`)
+    change({ tagTTL: "2h", allowedUpstreams: ["example.com/**"] })
+    await until(() => hasLogged(facade.logs, APPLIED))
+    transfer.release()
+
+    expect(sha256(await pull.bytes())).toBe(transfer.layer.digest)
+  })
+
+  test("takes a new rule about upstreams", async () => {
+    await start()
+    expect(await layers()).toBe(1)
+    change({ allowedUpstreams: ["example.com/**"] })
+    await until(() => hasLogged(facade.logs, APPLIED))
+
+    expect((await facade.get("/v2/fixed/hello/manifests/latest")).status).toBe(403)
+  })
+
+  test("that is wrong is refused with its reason, and the old one stays", async () => {
+    await start()
+    const { port } = registryOf()
+    writeFileSync(file(), JSON.stringify({ registry: { port, tagTLT: "1s" } }))
+    await until(() => hasLogged(facade.logs, REFUSED))
+
+    expect(String(logged(REFUSED)[0]?.["error"])).toContain("registry.tagTLT: unknown key")
+    expect(await layers()).toBe(1)
+    expect(await reloads()).toEqual([0, 1])
+  })
+
+  test("that is written in two halves is taken once it is whole", async () => {
+    await start()
+    const config = readFileSync(file(), "utf8").replace('"1h"', '"2h"')
+    writeFileSync(file(), config.slice(0, config.length / 2))
+    await until(() => hasLogged(facade.logs, REFUSED))
+    writeFileSync(file(), config)
+    await until(() => hasLogged(facade.logs, APPLIED))
+
+    expect(logged(APPLIED)[0]?.["applied"]).toEqual(["registry.tagTTL"])
+    expect(await layers()).toBe(1)
+  })
+
+  test("that names a file which is not there is refused as a whole", async () => {
+    await start()
+    change({ fixedSpecFN: "none.json", allowedUpstreams: ["example.com/**"] })
+    await until(() => hasLogged(facade.logs, REFUSED))
+
+    expect(String(logged(REFUSED)[0]?.["error"])).toContain("none.json")
+    expect(await layers()).toBe(1)
+    expect(await reloads()).toEqual([0, 1])
+  })
+
+  test("says which changed keys need a restart, and applies the others", async () => {
+    await start()
+    change({ store: "elsewhere", staleIfError: "1h" }, { pprofAddr: "127.0.0.1:0" })
+    await until(() => hasLogged(facade.logs, RESTART))
+
+    expect(logged(APPLIED)[0]?.["applied"]).toEqual(["registry.staleIfError"])
+    expect(logged(RESTART)[0]?.["keys"]).toEqual(["pprofAddr", "registry.store"])
+    expect(await layers()).toBe(1)
+  })
+
+  test("takes new patience for the end", async () => {
+    await start()
+    change({}, { shutdown: { delay: "60s", grace: "1s" } })
+    await until(() => hasLogged(facade.logs, APPLIED))
+    process.kill(facade.pid ?? 0, "SIGTERM")
+    await until(() => hasLogged(facade.logs, "shutting down, not ready any more"))
+
+    expect(logged("shutting down, not ready any more")[0]).toMatchObject({ delayMs: 60_000, graceMs: 1000 })
+  })
+})
