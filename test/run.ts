@@ -28,6 +28,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   htpasswd: "apache2-utils",
   "systemd-analyze": "systemd",
   promtool: "prometheus",
+  chromium: "chromium",
 }
 
 /** Go programs that Debian does not have, by name; about half a minute to build, once. */

@@ -3,7 +3,7 @@ import { Elysia } from "elysia"
 import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" }
 import style from "swagger-ui-dist/swagger-ui.css" with { type: "file" }
 import script from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" }
-import { registryPaths, schemas } from "./documentation.ts"
+import { registryPaths, schemas, securitySchemes } from "./documentation.ts"
 
 export interface SwaggerAppOptions {
   readonly version: string
@@ -22,7 +22,11 @@ const PAGE = `<!doctype html>
 <body>
 <div id="api"></div>
 <script src="swagger/script.js"></script>
-<script>SwaggerUIBundle({ url: "swagger/json", dom_id: "#api", validatorUrl: null })</script>
+<script>
+// Names hold slashes, which the page would escape; the registry, as the specification says, takes them as they are
+const requestInterceptor = (request) => Object.assign(request, { url: request.url.replace(/%2F/gi, "/") })
+SwaggerUIBundle({ url: "swagger/json", dom_id: "#api", validatorUrl: null, requestInterceptor })
+</script>
 </body>
 </html>
 `
@@ -66,7 +70,7 @@ export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
             license: { name: "Apache-2.0" },
           },
           paths: registryPaths(prefix),
-          components: { schemas },
+          components: { schemas, securitySchemes },
         },
       }),
     )

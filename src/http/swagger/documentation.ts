@@ -1,55 +1,95 @@
 import type { ElysiaSwaggerConfig } from "@elysiajs/swagger"
+import { STATUS } from "../../oci/error.ts"
+import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../oci/media-type.ts"
 
 type Documentation = NonNullable<ElysiaSwaggerConfig["documentation"]>
 type Paths = NonNullable<Documentation["paths"]>
 type Operation = NonNullable<NonNullable<Paths[string]>["get"]>
+type Schema = NonNullable<NonNullable<Documentation["components"]>["schemas"]>[string]
 
-const header = (description: string) => ({ description, schema: { type: "string" as const } })
-const parameter = (name: string, place: "path" | "query" | "header", description: string) => ({
+const TEXT = { type: "string" as const }
+const WHOLE = { type: "integer" as const, minimum: 0 }
+const DIGEST_TEXT = { ...TEXT, pattern: "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$" }
+
+const header = (description: string, schema: Schema = TEXT) => ({ description, schema })
+const parameter = (name: string, place: "path" | "query" | "header", description: string, schema: Schema = TEXT) => ({
   name,
   in: place,
   required: place === "path",
   description,
-  schema: { type: "string" as const },
+  schema,
 })
 
-const NAME = parameter("name", "path", "Repository: <provider>/<name>, for example fixed/hello. May hold slashes.")
-const DIGEST = parameter("digest", "path", "Digest, for example sha256:<64 hexadecimal characters>.")
+const NAME = parameter("name", "path", "Repository: <provider>/<name>, for example fixed/hello. May hold slashes.", {
+  ...TEXT,
+  maxLength: 255,
+})
+const DIGEST = parameter("digest", "path", "Digest, for example sha256:<64 hexadecimal characters>.", DIGEST_TEXT)
 const ACCEPT = parameter(
   "Accept",
   "header",
   "Without an index type, the manifest of the default platform is given instead of the index.",
 )
 const RANGE = parameter("Range", "header", "One range of bytes; several are answered with the whole blob.")
+const IF_RANGE = parameter("If-Range", "header", "ETag; where it is another one, the whole content is given.")
 const IF_NONE_MATCH = parameter("If-None-Match", "header", "ETag that the client has.")
 
-const CONTENT_HEADERS = {
-  "Docker-Content-Digest": header("Digest of the content."),
+const CACHE = { "Cache-Control": header("How long the answer may be kept.") }
+const RETRY = { "Retry-After": header("Seconds after which to try again.", { ...WHOLE, minimum: 1 }) }
+const WARNING = { Warning: header("The message of the error, for clients that print no bodies of 5xx.") }
+const LENGTH = { "Content-Length": header("Bytes.", WHOLE) }
+const UNCHANGED_HEADERS = {
+  "Docker-Content-Digest": header("Digest of the content.", DIGEST_TEXT),
   ETag: header("The digest, in quotes."),
-  "Content-Length": header("Bytes."),
+  "Accept-Ranges": header("Ranges of bytes can be asked for."),
+  ...CACHE,
+}
+const CONTENT_HEADERS = { ...UNCHANGED_HEADERS, ...LENGTH }
+const TAG_HEADERS = {
+  Vary: header("Accept, where an index may be given as a single manifest."),
+  Warning: header("What is served as it was, because its registry fails."),
 }
 
-const failure = (description: string) => ({
+const failure = (description: string, headers: Readonly<Record<string, ReturnType<typeof header>>> = {}) => ({
   description,
+  headers: { ...CACHE, ...LENGTH, ...headers },
   content: { "application/json": { schema: { $ref: "#/components/schemas/Errors" } } },
 })
+const PART = { "Content-Range": header("Which part.") }
+const OUTSIDE = failure("The range is outside the content.", PART)
 const NOT_FOUND = failure("The name, tag or digest is unknown, or not readable under this name.")
 const INVALID = failure("The name or the digest is malformed.")
-/** Of upstreams, for whatever needs one. */
+/** Of whatever path. */
+const OWN_FAILURES = {
+  401: failure("A login is asked for.", { "WWW-Authenticate": header("Basic.") }),
+  429: failure("Too many wrong passwords, or an upstream's limit of requests is reached.", RETRY),
+  500: failure("A layer cannot be had, or the registry has failed.", WARNING),
+  503: failure("Too much is under way, or an upstream fails.", { ...RETRY, ...WARNING }),
+}
+/** Of whatever may need an upstream, besides. */
 const UPSTREAM_FAILURES = {
   403: failure("An upstream refuses its credentials, or a rule forbids to ask it."),
-  429: failure("An upstream's limit of requests is reached; try again after Retry-After seconds."),
-  502: failure("An upstream sends what it should not."),
-  503: failure("An upstream fails; try again after Retry-After seconds."),
+  502: failure("An upstream sends what it should not.", WARNING),
+  504: failure("An upstream is silent.", { ...RETRY, ...WARNING }),
 }
-const binary = { "application/octet-stream": { schema: { type: "string" as const, format: "binary" } } }
-const document = { "application/vnd.oci.image.manifest.v1+json": {}, "application/vnd.oci.image.index.v1+json": {} }
+const binary = { "application/octet-stream": { schema: { ...TEXT, format: "binary" } } }
+const OBJECT = { schema: { type: "object" as const } }
+const document = {
+  [OCI_MANIFEST]: OBJECT,
+  [OCI_INDEX]: OBJECT,
+  [DOCKER_MANIFEST]: OBJECT,
+  [DOCKER_INDEX]: OBJECT,
+}
 
 /** A read, and the same without its body. */
-const read = (name: string, operation: Operation) => ({
-  get: { ...operation, operationId: `get${name}` },
-  head: { ...operation, operationId: `head${name}`, summary: `${operation.summary} (headers only)` },
-})
+function read(name: string, operation: Operation) {
+  const security = [{}, { basic: [] }]
+  const all = { ...operation, security, responses: { ...operation.responses, ...OWN_FAILURES } }
+  return {
+    get: { ...all, operationId: `get${name}` },
+    head: { ...all, operationId: `head${name}`, summary: `${operation.summary} (headers only)` },
+  }
+}
 
 /** The pull API for people and tools. Written by hand: its routes hold names of any number of segments. */
 export const registryPaths = (prefix: string): Paths => ({ ...pullPaths(prefix), ...discoveryPaths(prefix) })
@@ -58,24 +98,34 @@ const pullPaths = (prefix: string): Paths => ({
   [`${prefix}/v2/`]: read("Base", {
     tags: ["pull"],
     summary: "Tell that this is a registry",
-    responses: { 200: { description: "It is.", content: { "application/json": {} } } },
+    responses: { 200: { description: "It is.", headers: LENGTH, content: { "application/json": OBJECT } } },
   }),
   [`${prefix}/v2/{name}/manifests/{reference}`]: read("Manifest", {
     tags: ["pull"],
     summary: "Get a composed manifest or index, by tag or digest",
-    parameters: [NAME, parameter("reference", "path", "Tag or digest."), ACCEPT, IF_NONE_MATCH],
+    parameters: [NAME, parameter("reference", "path", "Tag or digest."), ACCEPT, RANGE, IF_RANGE, IF_NONE_MATCH],
     responses: {
-      200: { description: "Exactly the bytes of the digest.", headers: CONTENT_HEADERS, content: document },
-      304: { description: "The client has it." },
+      200: {
+        description: "Exactly the bytes of the digest.",
+        headers: { ...CONTENT_HEADERS, ...TAG_HEADERS },
+        content: document,
+      },
+      206: {
+        description: "A part.",
+        headers: { ...CONTENT_HEADERS, ...TAG_HEADERS, ...PART },
+        content: document,
+      },
+      304: { description: "The client has it.", headers: { ...UNCHANGED_HEADERS, ...TAG_HEADERS } },
       400: INVALID,
       404: NOT_FOUND,
+      416: OUTSIDE,
       ...UPSTREAM_FAILURES,
     },
   }),
   [`${prefix}/v2/{name}/blobs/{digest}`]: read("Blob", {
     tags: ["pull"],
     summary: "Get a layer or a config",
-    parameters: [NAME, DIGEST, RANGE, IF_NONE_MATCH],
+    parameters: [NAME, DIGEST, RANGE, IF_RANGE, IF_NONE_MATCH],
     responses: {
       200: {
         description: "The blob. It never ends before its digest is verified.",
@@ -84,13 +134,13 @@ const pullPaths = (prefix: string): Paths => ({
       },
       206: {
         description: "A part.",
-        headers: { ...CONTENT_HEADERS, "Content-Range": header("Which part.") },
+        headers: { ...CONTENT_HEADERS, ...PART },
         content: binary,
       },
-      304: { description: "The client has it." },
+      304: { description: "The client has it.", headers: UNCHANGED_HEADERS },
       400: INVALID,
       404: NOT_FOUND,
-      416: failure("The range is outside the blob."),
+      416: OUTSIDE,
       ...UPSTREAM_FAILURES,
     },
   }),
@@ -102,13 +152,13 @@ const discoveryPaths = (prefix: string): Paths => ({
     summary: "List tags",
     parameters: [
       NAME,
-      parameter("n", "query", "Tags per page."),
+      parameter("n", "query", "Tags per page.", WHOLE),
       parameter("last", "query", "Tag after which the page begins."),
     ],
     responses: {
       200: {
         description: "Sorted tags.",
-        headers: { Link: header("The next page, if there is one.") },
+        headers: { ...LENGTH, Link: header("The next page, if there is one.") },
         content: { "application/json": { schema: { $ref: "#/components/schemas/Tags" } } },
       },
       400: failure("n is no whole number."),
@@ -119,7 +169,14 @@ const discoveryPaths = (prefix: string): Paths => ({
     tags: ["discovery"],
     summary: "List what refers to a manifest",
     parameters: [NAME, DIGEST, parameter("artifactType", "query", "Only those of this type.")],
-    responses: { 200: { description: "An index, empty for composed images.", content: document }, 400: INVALID },
+    responses: {
+      200: {
+        description: "An index, empty for composed images.",
+        headers: { ...CACHE, ...LENGTH, "OCI-Filters-Applied": header("artifactType, where it was asked for.") },
+        content: { [OCI_INDEX]: OBJECT },
+      },
+      400: INVALID,
+    },
   }),
 })
 
@@ -132,11 +189,11 @@ export const schemas = {
         type: "array" as const,
         items: {
           type: "object" as const,
-          required: ["code"],
+          required: ["code", "message"],
           properties: {
-            code: { type: "string" as const, example: "BLOB_UNKNOWN" },
-            message: { type: "string" as const },
-            detail: { type: "string" as const },
+            code: { ...TEXT, enum: Object.keys(STATUS), example: "BLOB_UNKNOWN" },
+            message: { ...TEXT, description: "What failed, on what, why, and what to do." },
+            detail: { ...TEXT, description: "A word for machines, where the code says too little." },
           },
         },
       },
@@ -144,9 +201,13 @@ export const schemas = {
   },
   Tags: {
     type: "object" as const,
+    required: ["name", "tags"],
     properties: {
       name: { type: "string" as const },
       tags: { type: "array" as const, items: { type: "string" as const } },
     },
   },
 }
+
+/** Asked for where the configuration says so. */
+export const securitySchemes = { basic: { type: "http" as const, scheme: "basic" } }
