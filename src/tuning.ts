@@ -89,7 +89,7 @@ export interface Tuning {
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
   /** How long a client may take nothing of its answer, once half of the requests that can be served are in progress. */
-  readonly serving: { readonly stallSeconds: number }
+  readonly serving: { readonly stallSeconds: number; readonly idleSeconds: number }
   readonly maintenanceMs: number
   readonly redis: RedisPolicy
   readonly ipfs: IpfsTuning
@@ -161,7 +161,7 @@ export const PRODUCTION: Tuning = {
   },
   credentials: { helperMs: 10_000, knownMs: 60_000, refusedMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
-  serving: { stallSeconds: 240 },
+  serving: { stallSeconds: 240, idleSeconds: 180 },
   maintenanceMs: 10 * 60 * 1000,
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {

@@ -48,7 +48,8 @@ export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, por
 function registryOptions(handle: Handle, { mayShare, tools }: Ports) {
   const { log, metrics, tuning } = tools
   const { requests } = fileBudget(tuning)
-  const stall = { patientRequests: Math.floor(requests / 2), seconds: tuning.serving.stallSeconds }
+  const { idleSeconds, stallSeconds: seconds } = tuning.serving
+  const stall = { patientRequests: Math.floor(requests / 2), seconds, idleSeconds }
   return { handle, log, metrics, maxConcurrent: requests, stall, mayShare }
 }
 
@@ -76,7 +77,8 @@ export function* listenOperation(config: Config, { readiness, level }: Operation
 
 function listenAt(address: string, anyHost: string, handle: Handle, { tools, mayShare }: Ports, message: string) {
   const { hostname, port } = splitAddress(address, anyHost)
-  const stall = { patientRequests: 0, seconds: tools.tuning.serving.stallSeconds }
+  const { idleSeconds, stallSeconds: seconds } = tools.tuning.serving
+  const stall = { patientRequests: 0, seconds, idleSeconds }
   const options = { log: tools.log, metrics: null, maxConcurrent: OPERATION_REQUESTS, stall, mayShare }
   const listener = listen({ hostname, port, handle, ...options })
   tools.log.info(message, { addr: joinAddress(hostname, listener.port) })

@@ -42,6 +42,8 @@ export interface ListenOptions {
 export interface StallPolicy {
   readonly patientRequests: number
   readonly seconds: number
+  /** A connection on which nothing was asked for so long after a small answer is closed; clients keep theirs for less. */
+  readonly idleSeconds: number
 }
 
 export interface Listener {
@@ -96,8 +98,7 @@ function serve(
       const answer = server.pendingRequests > maxConcurrent ? overloaded : handle
       const response = request === null ? invalidHost(incoming) : await answer(request, caller)
       if (state.isRetired) response.headers.set("connection", "close")
-      // Once the answer is under way: Bun forgets it where a file is sent later
-      if (server.pendingRequests > stall.patientRequests) setImmediate(() => server.timeout(incoming, stall.seconds))
+      limitSilence(server, incoming, response, stall)
       if (metrics === null) return response
       return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt, user: caller.user })
     },
@@ -106,6 +107,22 @@ function serve(
       return errorResponse(internalError(error), "GET")
     },
   })
+}
+
+function limitSilence(server: Bun.Server<undefined>, incoming: Request, response: Response, stall: StallPolicy): void {
+  // No limit for large answers: Bun would count the time that a slow client takes for what is on its way, too
+  server.timeout(incoming, isSmall(incoming, response) ? stall.idleSeconds : 0)
+  // Once the answer is under way: Bun forgets it where a file is sent later
+  if (server.pendingRequests > stall.patientRequests) setImmediate(() => server.timeout(incoming, stall.seconds))
+}
+
+/** So small that all of it is in the socket as soon as it is sent. */
+const SMALL_BYTES = 64 * 1024
+
+function isSmall({ method }: Request, { headers, status }: Response): boolean {
+  if (method === "HEAD" || status >= 300) return true
+  const length = headers.get("content-length")
+  return length !== null && Number(length) <= SMALL_BYTES
 }
 
 /** Bun speaks TLS 1.2 and 1.3, and nothing older. */

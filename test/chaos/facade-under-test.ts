@@ -58,7 +58,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   },
   credentials: { ...PRODUCTION.credentials, refusedMs: 1 },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
-  serving: { stallSeconds: 240 },
+  serving: { ...PRODUCTION.serving, stallSeconds: 240 },
   maintenanceMs: 50,
   tls: { handoverMs: 50 },
 }

@@ -13,7 +13,7 @@ const OPTIONS = {
   log,
   metrics: null,
   maxConcurrent: 10,
-  stall: { patientRequests: 5, seconds: 4 },
+  stall: { patientRequests: 5, seconds: 4, idleSeconds: 180 },
   mayShare: false,
 }
 const open = (hostname: string, port: number) => listen({ ...OPTIONS, hostname, port })
@@ -48,6 +48,35 @@ describe("listen()", () => {
 
     expect(options?.idleTimeout).toBe(0) // Bun's default closes a connection at 10 s, also of a client that reads slowly
   })
+
+  test("[F5] connections on which nothing is asked any more are closed, and large answers are not", async () => {
+    const large = new Uint8Array(4 * 1024 * 1024)
+    const handle = async (request: Request) => {
+      const body = request.url.endsWith("/large") ? large : new TextEncoder().encode("here")
+      return new Response(body, { headers: { "content-length": String(body.byteLength) } })
+    }
+    const stall = { patientRequests: 10, seconds: 240, idleSeconds: 4 }
+    const listener = listen({ ...OPTIONS, stall, handle, hostname: "127.0.0.1", port: 0 })
+    const ask = (path: string) => {
+      const socket = connect(listener.port, "127.0.0.1")
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: here\r\n\r\n`)
+      return socket
+    }
+    const stalled = ask("/large")
+    await new Promise((resolve) => stalled.once("data", resolve))
+    stalled.pause()
+    let isCut = false
+    stalled.once("close", () => {
+      isCut = true
+    })
+    const idle = ask("/small")
+    idle.resume()
+    await new Promise((resolve) => idle.once("close", resolve))
+
+    expect(isCut).toBe(false)
+    stalled.destroy()
+    await listener.stop(true)
+  }, 30_000)
 
   const bytes = new Uint8Array(16 * 1024 * 1024) // more than a socket takes
   const file = join(tempDir(), "large")

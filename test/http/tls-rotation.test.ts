@@ -41,7 +41,7 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
       log: silentLogger,
       metrics: null,
       maxConcurrent: 1000,
-      stall: { patientRequests: 1000, seconds: 255 },
+      stall: { patientRequests: 1000, seconds: 255, idleSeconds: 180 },
       mayShare: false,
     }
     listener = listenTls({ ...options, credentials: first(), clock: systemClock, handoverMs })
@@ -136,7 +136,7 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
     const other = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("other") })
     const { port } = open(() => new Response("here"), 50)
     const again = () => {
-      const stall = { patientRequests: 10, seconds: 255 }
+      const stall = { patientRequests: 10, seconds: 255, idleSeconds: 180 }
       const options = {
         hostname: "127.0.0.1",
         log: silentLogger,
