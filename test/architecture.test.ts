@@ -81,7 +81,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "lru-cache": ["auth", "credentials", "ipfs", "blob", "egress", "upstream", "layer", "facade", "spec"],
   "ipaddr.js": ["auth", "egress"],
   tldts: ["upstream"],
-  ioredis: ["redis/redis"],
+  ioredis: ["redis/redis", "redis/flood-guard"],
   "kubo-rpc-client": ["ipfs/kubo-control"],
   "multiformats/cid": ["ipfs"],
   "multiformats/hashes/digest": ["ipfs"],

@@ -6,6 +6,9 @@ import type { SharedRedis } from "./redis.ts"
 const DAY_MS = 86_400_000
 const KEPT_MS = 14 * DAY_MS
 
+/** What is longer is no CID, and not fetched: anybody may have written anything. */
+const MAX_TEXT = 256
+
 /** Deletes the entry only if it still is the wrong one, so that a right one written meanwhile stays. */
 const DROP = "if redis.call('HGET', KEYS[1], 'c') == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
 const DROP_TEXT = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
@@ -23,13 +26,16 @@ export class RedisCids implements CidIndex {
 
   async find(digest: Digest): Promise<Cid | null> {
     const key = this.#key(digest)
-    const own = await this.#redis.ask((client) => client.hget(key, "c"))
+    const own = await this.#redis.ask(async (client) =>
+      (await client.hstrlen(key, "c")) > MAX_TEXT ? null : await client.hget(key, "c"),
+    )
     const cid = parseCid(own ?? "")
     if (cid !== null) {
       void this.#redis.ask((client) => client.pexpire(key, KEPT_MS))
       return cid
     }
-    return parseCid((await this.#redis.ask((client) => client.get(`${this.#redis.prefix}${digest}`))) ?? "")
+    const original = `${this.#redis.prefix}${digest}`
+    return parseCid((await this.#redis.ask((client) => client.getrange(original, 0, MAX_TEXT))) ?? "")
   }
 
   async put({ cid, digest, mediaType, size }: CidEntry): Promise<void> {

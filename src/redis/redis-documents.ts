@@ -21,6 +21,7 @@ export interface RedisDocumentsOptions {
   readonly now: () => number
 }
 
+const MAX_INFO_BYTES = 64 * 1024
 const DAY_MS = 86_400_000
 /** The original's keys never expired, so its Redis only grew. */
 const KEPT_MS = 30 * DAY_MS
@@ -39,8 +40,8 @@ export class RedisDocuments implements DocumentStore {
   /** Null: Redis does not know it, or does not answer. Rejects when what it knows cannot be decoded. */
   async info(digest: Digest): Promise<DocumentInfo | null> {
     const { redis } = this.#options
-    const text = await redis.ask((client) => client.get(`${redis.prefix}nfo.${digest}`))
-    return text === null ? null : decodeInfo(digest, text)
+    const text = await redis.ask((client) => client.getrange(`${redis.prefix}nfo.${digest}`, 0, MAX_INFO_BYTES))
+    return text ? decodeInfo(digest, text) : null
   }
 
   async get(digest: Digest): Promise<Uint8Array<ArrayBuffer> | null> {
@@ -52,7 +53,9 @@ export class RedisDocuments implements DocumentStore {
       log.warn("Redis holds a document that is not understood", { digest, error })
       return null
     }
-    const bytes = await redis.ask((client) => client.getBuffer(`${redis.prefix}cnt.${digest}`))
+    const content = `${redis.prefix}cnt.${digest}`
+    // Never more than a document can have, whatever is there
+    const bytes = await redis.ask((client) => client.getrangeBuffer(content, 0, MAX_MANIFEST_BYTES))
     if (bytes === null || digestOf(bytes, digestAlgorithm(digest)) !== digest) return null
     return new Uint8Array(bytes)
   }

@@ -12,6 +12,8 @@ export interface RedisTagsOptions {
   readonly now: () => number
 }
 
+/** What is longer is none of ours, and not fetched. */
+const MAX_TEXT = 8192
 const DAY_MS = 86_400_000
 const KEPT_MS = 7 * DAY_MS
 
@@ -34,9 +36,10 @@ export class RedisTags implements KeyValue {
     const { now, own, redis, trust } = this.#options
     const known = await own.get(reference)
     if (known !== null && known !== "") return known
-    const shared = await redis.ask((client) => client.get(this.#key(reference)))
-    if (shared !== null || trust !== "operator") return shared ?? known
-    const original = await redis.ask((client) => client.get(`${redis.prefix}resolve.${reference}`))
+    const shared = await redis.ask((client) => client.getrange(this.#key(reference), 0, MAX_TEXT))
+    if (shared) return shared
+    if (trust !== "operator") return known
+    const original = await redis.ask((client) => client.getrange(`${redis.prefix}resolve.${reference}`, 0, MAX_TEXT))
     const digest = /"digest"\s*:\s*"([a-z0-9]+:[0-9a-f]+)"/.exec(original ?? "")?.[1]
     return digest === undefined ? known : `${now()} ${digest}`
   }

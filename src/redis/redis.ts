@@ -3,6 +3,7 @@ import { Breaker } from "../lib/breaker.ts"
 import type { Clock } from "../lib/clock.ts"
 import { errorText, type Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
+import { FloodGuard } from "./flood-guard.ts"
 
 export interface RedisServer {
   readonly host: string
@@ -48,7 +49,10 @@ export class SharedRedis {
   readonly #client: RedisClient
   readonly #breaker: Breaker
   readonly #options: RedisOptions
+  readonly #flood: FloodGuard
   readonly #begun: Promise<void>
+  /** Why there is no connection. */
+  #connectionError: unknown = null
   /** Refusals by their first word, and until when nothing more is said of them. */
   readonly #toldUntil = new Map<string, number>()
 
@@ -57,11 +61,15 @@ export class SharedRedis {
     this.prefix = settings.keyPrefix
     this.isCluster = settings.cluster !== null
     this.#client = client
+    this.#flood = new FloodGuard(client)
     this.#options = options
     const onChange = (error: unknown) => {
       metrics.breakerOpen.set({ dependency: "redis" }, error === null ? 0 : 1)
       if (error === null) log.info("Redis answers again")
-      else log.warn("Redis does not answer, it is left alone for a while; images are served without it", { error })
+      else {
+        const reason = this.#connectionError ?? error
+        log.warn("Redis does not answer, it is left alone for a while; images are served without it", { error: reason })
+      }
     }
     metrics.breakerOpen.set({ dependency: "redis" }, 0)
     this.#breaker = new Breaker({ ...policy, clock, onChange })
@@ -71,7 +79,14 @@ export class SharedRedis {
       clock.sleep(policy.connectMs),
     ])
     // ioredis connects and reconnects by itself, and tells about each failure here
-    client.on("error", (error: unknown) => log.debug("Redis connection failed", { error }))
+    client.on("error", (error: unknown) => {
+      this.#connectionError = error
+      if (error instanceof Error && error.name === "ReplyError") this.#refused(error)
+      else log.debug("Redis connection failed", { error })
+    })
+    client.on("ready", () => {
+      this.#connectionError = null
+    })
   }
 
   /** Begins to connect, and does not wait for it. */
@@ -84,6 +99,7 @@ export class SharedRedis {
     await this.#begun
     try {
       const answer = await this.#breaker.run(() => answered(command(this.#client)))
+      this.#flood.answered()
       if (answer !== null && "refused" in answer) return this.#refused(answer.refused)
       return answer === null ? null : answer.result
     } catch (error) {
@@ -131,6 +147,7 @@ async function connect({ settings, policy }: RedisOptions): Promise<RedisClient>
     connectTimeout: policy.connectMs,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
+    enableReadyCheck: false, // it needs a permission that we don't; who loads its data says so to each command
     retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), policy.maxOpenMs),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password }),
