@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { configSchema } from "../../src/config/schema.ts"
 import { parseDuration } from "../../src/lib/duration.ts"
 import { findProblems } from "../../src/lib/validate.ts"
@@ -65,6 +65,28 @@ describe.skipIf(helm.isMissing)(`configurations that the chart makes${helm.note}
 
       expect(podOf(workload).spec.terminationGracePeriodSeconds).toBeGreaterThan(seconds)
     }
+  })
+})
+
+describe("the init container that sets up a node", () => {
+  test.skipIf(openssl.isMissing)(`has arguments that do so, with what it has mounted${openssl.note}`, async () => {
+    const node = tempDir()
+    const { initContainers = [] } = podOf(pick(plain, "DaemonSet")).spec
+    const { args = [], volumeMounts = [] } = initContainers.find(({ name }) => name === "setup") ?? {}
+    const { path } = await createAuthority()
+    const placed = args.map((arg) => arg.replace("=/node", `=${node}`).replace("=/tls/ca.crt", `=${path}`))
+    for (const { mountPath } of volumeMounts.filter(({ mountPath }) => mountPath.startsWith("/node/"))) {
+      const target = join(node, mountPath.slice("/node/".length))
+      mkdirSync(dirname(target), { recursive: true })
+      if (mountPath.endsWith("/hosts")) writeFileSync(target, "127.0.0.1 localhost\n")
+      else mkdirSync(target)
+    }
+
+    expect(await runBinary(placed)).toMatchObject({ code: 0, err: "" })
+    expect(await runBinary([...placed, "--check"])).toMatchObject({ code: 0, out: "nothing to do\n" })
+    expect(readFileSync(join(node, "etc/hosts"), "utf8")).toContain("127.0.0.1 registry-facade.internal")
+    const hosts = join(node, "etc/containerd/certs.d/registry-facade.internal:31750/hosts.toml")
+    expect(readFileSync(hosts, "utf8")).toContain('server = "https://registry-facade.internal:31750"')
   })
 })
 
