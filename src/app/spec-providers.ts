@@ -37,9 +37,10 @@ export async function openSpecProviders(config: RegistryConfig, parts: SpecProvi
   return { all: [fixed, remote].filter((provider) => provider !== null), watch, close }
 }
 
-function openSource(provider: SpecProviderConfig, { egress, log, tuning }: SpecProviderParts): SpecSource {
+function openSource(provider: SpecProviderConfig, { egress, log, metrics, tuning }: SpecProviderParts): SpecSource {
   const { clock, specs } = tuning
-  if (provider.kind === "grpc") return new GrpcSpecSource({ ...provider, attemptsMs: specs.attemptsMs, log })
+  if (provider.kind === "grpc")
+    return new GrpcSpecSource({ ...provider, attemptsMs: specs.attemptsMs, log, metrics: metrics.grpc })
   const patienceMs = specs.attemptsMs.reduce((sum, attemptMs) => sum + attemptMs, 0)
   return new HttpSpecSource({ url: provider.url, egress, clock, patienceMs })
 }

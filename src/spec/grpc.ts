@@ -12,6 +12,7 @@ import {
 } from "@grpc/grpc-js"
 import { identifyTls, readTls, type TlsFiles } from "../lib/tls-files.ts"
 import { RegistryError } from "../oci/error.ts"
+import type { GrpcMetrics } from "../telemetry/grpc-metrics.ts"
 import type { Logger } from "../telemetry/log.ts"
 import { decodeSpecResponse, encodeSpecRequest, GET_IMAGE_SPEC } from "./encoded.ts"
 import { parseSpec, SpecError } from "./parse.ts"
@@ -28,6 +29,7 @@ export interface GrpcOptions {
   /** How long the first attempt waits for an answer, and the second, on a new connection. */
   readonly attemptsMs: readonly number[]
   readonly log: Logger
+  readonly metrics: GrpcMetrics
 }
 
 /** The original asked every provider for a certificate of this name. */
@@ -43,6 +45,9 @@ const CLIENT_OPTIONS: ClientOptions = {
   "grpc.enable_http_proxy": 0, // providers are neighbours
   "grpc.enable_channelz": 0,
 }
+
+const [, service = "", method = ""] = GET_IMAGE_SPEC.split("/")
+const METHOD = { service, method } as const
 
 /** CANCELLED, too: so a call may end whose deadline has passed for the server a moment before it did here. */
 const OF_CONNECTION: ReadonlySet<number> = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED])
@@ -101,7 +106,7 @@ export class GrpcSpecSource implements SpecSource {
     for (const [attempt, deadlineMs] of attemptsMs.entries()) {
       const client = this.#current()
       try {
-        return await call(client, request, deadlineMs, signal)
+        return await this.#measured(async () => await call(client, request, deadlineMs, signal))
       } catch (error) {
         const mayPass = error instanceof CallError && error.isOfConnection && !signal.aborted && !this.#isClosed
         if (mayPass) this.#replace(client)
@@ -109,6 +114,23 @@ export class GrpcSpecSource implements SpecSource {
       }
     }
     throw new RangeError("A call needs at least one attempt")
+  }
+
+  /** Each attempt is a call of its own, as for the server. */
+  async #measured(run: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    const { metrics } = this.#options
+    const startedAt = performance.now()
+    const end = (code: number, hasAnswer: boolean) =>
+      metrics.ended({ ...METHOD, code, hasAnswer, seconds: (performance.now() - startedAt) / 1000 })
+    metrics.started(METHOD.service, METHOD.method)
+    try {
+      const answer = await run()
+      end(status.OK, true)
+      return answer
+    } catch (error) {
+      end(error instanceof CallError ? error.code : status.CANCELLED, false)
+      throw error
+    }
   }
 
   /** The connection, or a new one where the certificates have changed. */

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { grpcMetrics } from "./grpc-metrics.ts"
 import { SOURCE_NAMES } from "./labels.ts"
 import { goroutines, originalMetrics } from "./original-metrics.ts"
 
@@ -23,6 +24,7 @@ function declareMetrics(registry: Registry) {
   return {
     registry,
     original: originalMetrics(registry),
+    grpc: grpcMetrics(registry),
     inflightDownloads,
     ...answers(declare),
     ...blobs(declare),

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdirSync } from "node:fs"
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { createAuthority } from "../helpers/certificates.ts"
+import { type Authority, createAuthority } from "../helpers/certificates.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { DOCKER_MANIFEST, image, layer, OCI_MANIFEST, type TestImage } from "../helpers/images.ts"
-import { needs } from "../helpers/programs.ts"
+import { skopeo } from "../helpers/lab.ts"
+import { needs, run } from "../helpers/programs.ts"
 import { SPEC_SERVER, type SpecServer, startSpecServer } from "../helpers/spec-server.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
@@ -57,7 +58,17 @@ async function platformImages(): Promise<Readonly<Record<string, TestImage>>> {
   }
 }
 
-const requirement = needs(SPEC_SERVER, "openssl")
+/** As a registry asks for the pull secret: nothing without it. */
+function requireLogin({ roles }: UpstreamServer, login: string): void {
+  const expected = `Basic ${Buffer.from(login).toString("base64")}`
+  roles.push(({ headers }) =>
+    headers.get("authorization") === expected
+      ? null
+      : new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="registry"' } }),
+  )
+}
+
+const requirement = needs(SPEC_SERVER, "openssl", "skopeo")
 describe.skipIf(requirement.isMissing)(
   `in place of the original, with the configuration of its installer${requirement.note}`,
   () => {
@@ -65,19 +76,25 @@ describe.skipIf(requirement.isMissing)(
     let images: Readonly<Record<string, TestImage>>
     let server: SpecServer
     let facade: RunningFacade
+    let authority: Authority
     const ref = (name: string) => `${upstream.host}/gitpod/${name}:1`
 
     beforeAll(async () => {
       upstream = startUpstream()
+      requireLogin(upstream, "puller:pull-secret")
       images = await platformImages()
       for (const [name, one] of Object.entries(images)) upstream.add(`gitpod/${name}`, "1", one)
       // What its pod mounts
       const root = tempDir()
+      const mounts = ["mnt/certificates", "mnt/pull-secret", "ws-manager-mk2-client-tls-certs"]
+      for (const mount of mounts) mkdirSync(join(root, mount), { recursive: true })
       const certificates = join(root, "ws-manager-mk2-client-tls-certs")
-      mkdirSync(certificates)
-      const authority = await createAuthority("specs", certificates)
+      authority = await createAuthority("specs", certificates)
       await authority.issueAt(join(certificates, "tls"), ["registry-facade"])
       const own = await authority.issueAt(join(certificates, "server"), ["ws-manager"])
+      await authority.issueAt(join(root, "mnt/certificates/tls"), ["localhost", "127.0.0.1"])
+      const auths = { [upstream.host]: { auth: Buffer.from("puller:pull-secret").toString("base64") } }
+      writeFileSync(join(root, "mnt/pull-secret/pull-secret.json"), JSON.stringify({ auths }))
       const spec = (baseRef: string, ideRef: string) => ({
         spec: { baseRef, ideRef, supervisorRef: ref("supervisor"), ideLayerRef: [ref("plugin")] },
       })
@@ -90,9 +107,11 @@ describe.skipIf(requirement.isMissing)(
       facade = await startFacade({
         mode: "binary",
         env: { TELEPRESENCE_ROOT: root },
+        clientTls: { ca: authority.pem },
         registry: {
           store: "/mnt/cache/registry",
           requireAuth: false,
+          tls: { crt: "/mnt/certificates/tls.crt", key: "/mnt/certificates/tls.key" },
           staticLayer: ["supervisor", "workspacekit", "docker-up"].map((name) => ({ ref: ref(name), type: "image" })),
           remoteSpecProvider: [
             {
@@ -106,7 +125,12 @@ describe.skipIf(requirement.isMissing)(
           ],
           upstreams: { [upstream.host]: {} },
         },
-        config: { prometheusAddr: "127.0.0.1:0", pprofAddr: "127.0.0.1:0", readinessProbeAddr: "127.0.0.1:0" },
+        config: {
+          dockerAuth: "/mnt/pull-secret/pull-secret.json",
+          pprofAddr: "127.0.0.1:0",
+          prometheusAddr: "127.0.0.1:0",
+          readinessProbeAddr: ":0",
+        },
       })
     })
     afterAll(async () => {
@@ -132,6 +156,19 @@ describe.skipIf(requirement.isMissing)(
       const probes = () => facade.logs.find(({ message }) => message === "started readiness probe server")
       await until(() => probes() !== undefined)
       await until(async () => (await fetch(`http://${probes()?.["addr"]}/ready`)).status === 200)
+    })
+
+    test("C-13: a client pulls over TLS, by the installer's certificate and with the pull secret behind it", async () => {
+      const dir = tempDir()
+      copyFileSync(authority.path, join(dir, "ca.crt"))
+      const pulled = await run(
+        skopeo("copy", "--src-cert-dir", dir, `docker://${facade.host}/remote/a1b2c3`, `oci:${tempDir()}:1`),
+      )
+      const untrusted = await run(skopeo("inspect", `docker://${facade.host}/remote/a1b2c3`))
+
+      expect(pulled).toMatchObject({ code: 0 })
+      expect(untrusted.stderr).toContain("x509")
+      expect(facade.logs.map(({ message }) => message)).toContain("HTTPS registry server listening")
     })
 
     test("C-6, C-8: layers in the original's order, nothing left out or added, docker-up without its first two", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { RegistryError } from "../../src/oci/error.ts"
 import { type GrpcOptions, GrpcSpecSource } from "../../src/spec/grpc.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
+import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { type Authority, createAuthority } from "../helpers/certificates.ts"
 import { needs } from "../helpers/programs.ts"
 import { SPEC_SERVER, type SpecServer, type SpecServerOptions, startSpecServer } from "../helpers/spec-server.ts"
@@ -33,6 +34,7 @@ function ask(addr: string, options: Partial<GrpcOptions> = {}): GrpcSpecSource {
     serverName: null,
     attemptsMs: [5000, 10_000],
     log: silentLogger,
+    metrics: createMetrics().grpc,
     ...options,
   })
   stops.push(() => source.close())
@@ -75,6 +77,32 @@ describe.skipIf(requirement.isMissing)(`specs over gRPC${requirement.note}`, () 
     expect(found?.layers[4]).toMatchObject({ digest, diffID: remote.diffId, mediaType: "a/b", size: 8589934592 })
     expect(found?.layers[5]).toMatchObject({ content: new Uint8Array(Buffer.from("tar")) })
     expect(found?.trust).toBe("remote")
+  })
+
+  test("calls are counted under the names that dashboards of Go's clients query", async () => {
+    const { grpc: metrics, registry } = createMetrics()
+    const { addr } = await serve({ answers: { a: { spec: { baseRef: "alpine:1" } } } })
+    const source = ask(addr, { metrics })
+    await source.lookup("a", never)
+    await source.lookup("unknown", never)
+
+    const text = await registry.metrics()
+    const call = 'grpc_type="unary",grpc_service="registryfacade.SpecProvider",grpc_method="GetImageSpec"'
+
+    expect(text).toContain(`grpc_client_started_total{${call}} 2\n`)
+    expect(text).toContain(`grpc_client_handled_total{${call},grpc_code="OK"} 1\n`)
+    expect(text).toContain(`grpc_client_handled_total{${call},grpc_code="NotFound"} 1\n`)
+    expect(text).toContain(`grpc_client_msg_sent_total{${call}} 2\n`)
+    expect(text).toContain(`grpc_client_msg_received_total{${call}} 1\n`)
+    expect(text).toContain(`grpc_client_handling_seconds_count{${call}} 2\n`)
+  })
+
+  test("calls that find nobody are counted as unavailable, each attempt", async () => {
+    const { grpc: metrics, registry } = createMetrics()
+    const source = ask("127.0.0.1:1", { metrics, attemptsMs: [500, 500] })
+    await failure(source, "a")
+
+    expect(await registry.metrics()).toMatch(/^grpc_client_handled_total\{.*grpc_code="Unavailable"\} 2$/m)
   })
 
   test("a name that the server does not know is no spec", async () => {
