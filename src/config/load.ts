@@ -6,6 +6,7 @@ import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
 import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts"
 import { canonicalHost } from "../oci/reference.ts"
 import { checkMeaning, unavailableSections } from "./check.ts"
+import { explainFormerKeys } from "./former-keys.ts"
 import {
   type ConfigFile,
   configSchema,
@@ -126,7 +127,7 @@ export const parseConfig = (file: string, content: string, env: Environment = pr
 function parseFile(file: string, content: string): ConfigFile {
   const text = parsed(file, content)
   const problems = findProblems(configSchema, text.value)
-  if (problems.length > 0) throw new DocumentError(file, text, problems)
+  if (problems.length > 0) throw new DocumentError(file, text, explainFormerKeys(problems))
   const value = text.value as ConfigFile // the schema has just been checked
   const meaning: readonly Problem[] = [...checkMeaning(value), ...unavailableSections(value)]
   if (meaning.length > 0) throw new DocumentError(file, text, meaning)

@@ -182,6 +182,12 @@ const registry = closed(
         description: "Patterns of repositories that images may come from, like ghcr.io/acme/*.",
       }),
     ),
+    handover: Type.Optional(
+      closed(
+        { enabled: flag("Not used."), sockets: text("Not used.") },
+        "Accepted and not used, as by the original since 2021: a successor shares the port (--share-ports).",
+      ),
+    ),
     redis: Type.Optional(redis),
     ipfs: Type.Optional(ipfs),
   },

@@ -47,6 +47,7 @@ const EVERYTHING = {
     tls: { ca: "ca.crt", crt: "tls.crt", key: "tls.key", clientCA: "clients.crt" },
     tagTTL: "60s",
     staleIfError: "24h",
+    handover: { enabled: false, sockets: "" },
     defaultPlatform: "linux/amd64",
     upstreams: {
       "ghcr.io": {
@@ -168,5 +169,51 @@ describe("the original's configuration", () => {
     writeFileSync(file, JSON.stringify(original))
 
     expect(await loadConfig(file)).toMatchObject({ registry: { port: 31_750, store: "/mnt/cache/registry" } })
+  })
+
+  test("C-13: as the Helm chart of 2021 wrote it: one provider, and a way to hand the port over", async () => {
+    const file = join(tempDir(), "config.json")
+    const original = {
+      dockerAuth: "/mnt/pull-secret.json",
+      registry: {
+        port: 3000,
+        tls: { crt: "/mnt/certificates/fullchain.pem", key: "/mnt/certificates/privkey.pem" },
+        remoteSpecProvider: { addr: "ws-manager:8080" },
+        store: "/mnt/cache/registry",
+        requireAuth: false,
+        staticLayer: [{ ref: "eu.gcr.io/gitpod/supervisor:1", type: "image" }],
+        handover: { enabled: true, sockets: "/mnt/handover" },
+      },
+      pprofAddr: ":6060",
+      prometheusAddr: ":9500",
+    }
+    writeFileSync(file, JSON.stringify(original))
+
+    expect(await loadConfig(file)).toMatchObject({
+      registry: { port: 3000, specProviders: [{ kind: "grpc", addr: "ws-manager:8080" }] },
+    })
+  })
+
+  test("C-13: its example, which its own program no longer understands, is refused with what to write instead", async () => {
+    const file = join(tempDir(), "config.json")
+    const redis = { masterName: "mymaster", sentinelAddrs: ["localhost:26379"], password: "hunter2" }
+    const ipfs = { enabled: true, redis: { singleHostAddr: "localhost:6379" }, ipfs: "/ip4/127.0.0.1/tcp/5001" }
+    writeFileSync(file, JSON.stringify({ registry: { port: 8080, ipfs, redis } }))
+    const told = String(await loadConfig(file).catch((error) => error.message))
+
+    expect(told.split("\n").toSorted()).toEqual([
+      expect.stringContaining(
+        'registry.ipfs.ipfs: unknown key, it is now "registry": { "ipfs": { "enabled": true, "ipfsAddr"',
+      ),
+      expect.stringContaining(
+        'registry.ipfs.redis: unknown key, it is now a section of its own: "registry": { "redis"',
+      ),
+      expect.stringContaining('registry.redis.masterName: unknown key, it is now "sentinel": { "master"'),
+      expect.stringContaining(
+        "registry.redis.password: unknown key, it is read from the environment: set REDIS_PASSWORD",
+      ),
+      expect.stringContaining('registry.redis.sentinelAddrs: unknown key, it is now "sentinel": { "addrs"'),
+    ])
+    expect(told).not.toContain("hunter2")
   })
 })
