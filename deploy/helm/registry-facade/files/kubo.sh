@@ -3,10 +3,14 @@
 # has the addresses of all of them for. Peers tell each other who they are over port 8090; without the key, knowing that
 # is of no use.
 set -eu
-export LIBP2P_FORCE_PNET=1
+export LIBP2P_FORCE_PNET=1 IPFS_TELEMETRY=off
 
 [ -f "$IPFS_PATH/config" ] || ipfs init --empty-repo
 printf '/key/swarm/psk/1.0.0/\n/base16/\n%s\n' "$SWARM_KEY" > "$IPFS_PATH/swarm.key"
+ipfs config profile apply autoconf-off > /dev/null
+ipfs config --json AutoTLS.Enabled false
+ipfs config --json Swarm.Transports.Network.Websocket false
+ipfs config --json Discovery.MDNS.Enabled false
 ipfs bootstrap rm --all
 ipfs config Routing.Type none
 ipfs config --json Provide.Enabled false
@@ -26,7 +30,8 @@ meet() {
   ipfs swarm peering add "/ip4/$1/tcp/4001/p2p/$id" > /dev/null || true
 }
 
-while sleep 15; do
+# As long as this process is there, which the node becomes
+while sleep 15 && kill -0 $$; do
   for address in $(addresses); do meet "$address"; done
 done &
 
