@@ -36,6 +36,11 @@ describe.skipIf(helm.isMissing)(`configurations that the chart makes${helm.note}
     ["a Redis elsewhere", { redis: { enabled: true, addr: "redis.example:6380", username: "rf", useTLS: true } }],
     ["Kubo", { kubo: { enabled: true } }],
     ["keys of the user's", { facade: { config: { shutdown: { grace: "60s" }, registry: { tagTTL: "10s" } } } }],
+    ["credentials for upstreams", { facade: { dockerAuth: { secretName: "pull" } } }],
+    [
+      "specs from elsewhere",
+      { facade: { config: { registry: { remoteSpecProvider: [{ url: "https://specs.example/{id}" }] } } } },
+    ],
     ["specs of the user's", { facade: { specs: { "team/tool": { baseRef: "scratch" } } } }],
   ])("with %s pass config check", async (_, values) => {
     expect(await check(await manifests(values))).toMatchObject({ code: 0, err: "" })
@@ -96,16 +101,18 @@ const configOf = (list: readonly Manifest[], ending: string): string =>
 /** What `config check` says of the facade's configuration, with what pods have mounted. */
 async function check(list: readonly Manifest[]): Promise<Finished> {
   const dir = tempDir()
-  for (const mount of ["specs", "store"]) mkdirSync(join(dir, mount))
+  for (const mount of ["specs", "store", "docker-auth"]) mkdirSync(join(dir, mount))
   const { crt, key } = await (await createAuthority()).issue("facade")
   const places = [
     ["/tls/tls.crt", crt],
     ["/tls/tls.key", key],
     ["/specs/", `${dir}/specs/`],
+    ["/docker-auth/", `${dir}/docker-auth/`],
     ['"/store"', `"${dir}/store"`],
   ] as const
   const placed = places.reduce((text, [from, to]) => text.replaceAll(from, to), configOf(list, "registry-facade"))
   writeFileSync(join(dir, "config.json"), placed)
+  writeFileSync(join(dir, "docker-auth/config.json"), '{ "auths": {} }')
   writeFileSync(join(dir, "specs/specs.json"), pick(list, "ConfigMap", "-specs").data?.["specs.json"] ?? "")
   return await runBinary(["config", "check", join(dir, "config.json")])
 }

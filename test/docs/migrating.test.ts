@@ -39,8 +39,8 @@ describe("docs/migrating.md", () => {
 
     expect(refused.length).toBeGreaterThan(2)
     for (const path of refused.flatMap(([keys]) => codes(keys))) {
-      const [, section = "", key] = path.split(".")
-      const inner = key === undefined ? "x" : { ...config.registry[section], [key]: "x" }
+      const [, section = "", key = ""] = path.split(".")
+      const inner = { ...config.registry[section], [key]: "x" }
       const problems = findProblems(configSchema, { ...config, registry: { ...config.registry, [section]: inner } })
       expect([path, problems.length]).toEqual([path, 1])
     }
