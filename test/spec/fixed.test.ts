@@ -20,8 +20,10 @@ async function provide(path: string) {
   const metrics = createMetrics()
   const clock = createFakeClock()
   const provider = await FixedSpecProvider.create({ path, clock, log, metrics })
-  const reloads = async () =>
-    Object.fromEntries((await metrics.configReloads.get()).values.map(({ labels, value }) => [labels.result, value]))
+  const reloads = async () => {
+    const counted = (await metrics.configReloads.get()).values.filter(({ value }) => value > 0)
+    return Object.fromEntries(counted.map(({ labels, value }) => [labels.result, value]))
+  }
   const base = async (name = "app") => (await provider.resolve(name))?.baseText ?? null
   return { provider, clock, logs, reloads, base }
 }
