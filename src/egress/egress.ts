@@ -21,7 +21,7 @@ export interface EgressResponse {
   readonly url: URL
   /** True when another origin than the one asked has answered. */
   readonly isRedirected: boolean
-  /** Errors when the peer stops sending. The caller reads it to the end or cancels it; null for HEAD. */
+  /** Errors with EgressError when the peer stops sending. The caller reads it to the end or cancels it; null for HEAD. */
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null
 }
 

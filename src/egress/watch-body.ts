@@ -14,7 +14,7 @@ export interface WatchOptions {
 }
 
 /**
- * A body that errors when its peer goes silent, or sends so little that it might as well. Only time in which we wait
+ * A body that errors with EgressError when its peer breaks off, goes silent, or sends so little that it might as well. Only time in which we wait
  * for bytes counts: a consumer that reads slowly is no fault of the peer.
  */
 export function watchBody(
@@ -28,7 +28,7 @@ export function watchBody(
       async pull(controller) {
         try {
           const waitedSince = options.clock.now()
-          const { done, value } = await inTime(reader.read(), options)
+          const { done, value } = await inTime(reader.read(), options).catch((error) => Promise.reject(broken(error, options)))
           if (done) return controller.close()
           trickle(value.byteLength, options.clock.now() - waitedSince)
           controller.enqueue(value)
@@ -41,6 +41,13 @@ export function watchBody(
     },
     { highWaterMark: 0 },
   )
+}
+
+/** What ends a body early is the peer's fault, unless we have ended it ourselves. */
+function broken(error: unknown, { host, signal }: WatchOptions): unknown {
+  if (signal.aborted || error instanceof EgressError) return error
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error"
+  return new EgressError("network", `${host} broke off its answer: ${code}`, { cause: error })
 }
 
 /** Throws once too few bytes have come in the time that was spent waiting for them. */

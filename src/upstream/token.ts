@@ -68,9 +68,11 @@ export class TokenCache {
       throw new RegistryError("DENIED", message, { detail: "upstream_auth" })
     }
     const response = await this.#send(request, tokenRequest(request), signal)
-    const text = response.body === null ? "" : await readText(response.body, MAX_ANSWER_BYTES)
-    if (response.status !== 200) throw refusal(request, response)
-    return this.#parse(text, registry.host, realm)
+    if (response.status !== 200) {
+      await response.body?.cancel()
+      throw refusal(request, response)
+    }
+    return this.#parse(await readAnswer(request, response), registry.host, realm)
   }
 
   async #send({ label }: TokenRequest, request: EgressRequest, signal: AbortSignal): Promise<EgressResponse> {
@@ -123,6 +125,15 @@ function readToken(text: string): { readonly token: string | null; readonly seco
     (candidate) => typeof candidate === "string" && /^[\x21-\x7e]+$/.test(candidate),
   )
   return { token: typeof value === "string" ? value : null, seconds: typeof expires_in === "number" ? expires_in : 0 }
+}
+
+async function readAnswer({ registry, realm }: TokenRequest, { body }: EgressResponse): Promise<string> {
+  if (body === null) return ""
+  return await readText(body, MAX_ANSWER_BYTES).catch((error) => {
+    if (!(error instanceof RangeError)) throw error
+    const text = `Cannot log in to ${registry.host}: its token server ${realm.host} answered with too much for a token`
+    throw new RegistryError("UNAVAILABLE", text, { retryAfterSeconds: 5, cause: error })
+  })
 }
 
 function safeParse(text: string): unknown {

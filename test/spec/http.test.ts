@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { systemClock } from "../../src/lib/clock.ts"
 import { HttpSpecSource } from "../../src/spec/http.ts"
+import { startBroken } from "../helpers/broken-server.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { type SpecWeb, startSpecWeb } from "../helpers/spec-web.ts"
 
@@ -52,6 +53,14 @@ describe("specs over HTTP", () => {
   test("nobody there is unreachable", async () => {
     web.stop()
     expect(await failure(sourceOf(web.url))).toMatchObject({ code: "UNAVAILABLE", detail: "provider_unreachable" })
+  })
+
+  test("a server that breaks off its answer is unreachable, so that what is known of the name may be used", async () => {
+    const broken = startBroken()
+    const error = await failure(sourceOf(`${broken.url}specs/{id}`))
+    broken.stop()
+    expect(error).toMatchObject({ code: "UNAVAILABLE", detail: "provider_unreachable" })
+    expect(error.message).toContain("broke off its answer: ECONNRESET")
   })
 
   test("an answer that does not come in time, or not to its end, is given up on", async () => {

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { TokenCache, type TokenRequest } from "../../src/upstream/token.ts"
+import { startBroken } from "../helpers/broken-server.ts"
+import { startBroken } from "../helpers/broken-server.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { createFakeClock } from "../helpers/fake-clock.ts"
 import { never } from "../helpers/layers.ts"
@@ -98,5 +100,29 @@ describe("TokenCache", () => {
     server.answer = () => new Response("x".repeat(2 * 1024 * 1024))
 
     await expect(start().get()).rejects.toThrow()
+  })
+
+  test("an answer that is too large for a token is no fault of ours", async () => {
+    server.answer = () => new Response("x".repeat(1024 * 1024 + 1))
+    const error = await start()
+      .get()
+      .catch((reason) => reason)
+    expect(error).toMatchObject({ code: "UNAVAILABLE" })
+    expect(error.message).toContain(`${server.url.host} answered with too much for a token`)
+  })
+
+  test("whoever is refused with a large page is refused", async () => {
+    server.answer = () => new Response("x".repeat(1024 * 1024 + 1), { status: 401 })
+    await expect(start().get()).rejects.toMatchObject({ code: "DENIED" })
+  })
+
+  test("a server that breaks off its answer is told by its host", async () => {
+    const broken = startBroken()
+    const error = await start()
+      .get({ realm: new URL(broken.url) })
+      .catch((reason) => reason)
+    broken.stop()
+    expect(error).toMatchObject({ name: "EgressError", fault: "network" })
+    expect(error.message).toContain(`${new URL(broken.url).host} broke off its answer: ECONNRESET`)
   })
 })
