@@ -39,13 +39,14 @@ export function buildEgress(
   { metrics, tracer, tuning }: Tools,
 ): Readonly<Record<Trust, Egress>> {
   const { clock, lookup, proxies } = tuning
-  const { timeouts, upstreams } = config
-  const egress = { ...tuning.egress, ...timeouts }
+  const upstreams = byURLHost(config, config.upstreams)
+  const trusted = byURLHost(config, authorities)
+  const egress = { ...tuning.egress, ...config.timeouts }
   const dialer = new Dialer({ clock, connectMs: egress.connectMs, lookup, probe: probeTcp })
   const guard = new Guard({ dialer, isNamed: isNamed(config) })
   const hostSettings = async (host: string) => ({
     insecureSkipVerify: upstreams.get(canonicalHost(host))?.insecureSkipVerify ?? false,
-    ca: (await authorities.get(canonicalHost(host))?.current()) ?? null,
+    ca: (await trusted.get(canonicalHost(host))?.current()) ?? null,
   })
   const onBreaker = (host: string, isOpen: boolean) => {
     if (upstreams.has(canonicalHost(host))) metrics.breakerOpen.set({ dependency: canonicalHost(host) }, isOpen ? 1 : 0)
@@ -57,11 +58,24 @@ export function buildEgress(
   return { operator, remote: (request, signal) => operator({ ...request, limit: "public" }, signal) }
 }
 
+/** What is known by hosts as operators write them, by hosts as URLs have them, too: without the usual port of a scheme. */
+function byURLHost<Value>(
+  { upstreams }: RegistryConfig,
+  known: ReadonlyMap<string, Value>,
+): ReadonlyMap<string, Value> {
+  const written = [...known].map(([host, value]) => [urlHost(upstreams, host), value] as const)
+  return new Map([...written, ...known])
+}
+
+const urlHost = (upstreams: UpstreamConfigs, host: string): string =>
+  URL.parse(`${isPlain(upstreams, host) ? "http" : "https"}://${host}`)?.host ?? host
+
 /** Named by an operator: as an upstream, as a mirror of one, or as the host of what may be pulled. */
 function isNamed({ upstreams, allowedUpstreams }: RegistryConfig): (host: string) => boolean {
   const mirrors = [...upstreams.values()].flatMap((upstream) => upstream.mirrors.map(({ host }) => host))
   const allowed = (allowedUpstreams ?? []).map((pattern) => canonicalHost(pattern.split("/")[0] ?? ""))
-  const named = new Set([...upstreams.keys(), ...mirrors, ...allowed])
+  const hosts = [...upstreams.keys(), ...allowed].flatMap((host) => [host, urlHost(upstreams, host)])
+  const named = new Set([...hosts, ...mirrors])
   return (host) => named.has(canonicalHost(host))
 }
 

@@ -78,6 +78,17 @@ describe("what operators write, and what others do", () => {
     expect(await get("remote", `http://other-name.test:${port()}/v2/`)).toEqual(denied)
   })
 
+  test.each([
+    ["registry.test:443", "https://registry.test/v2/", {}],
+    ["registry.test:443", "https://registry.test:443/v2/", {}],
+    ["registry.test", "https://registry.test:443/v2/", {}],
+    ["registry.test:80", "http://registry.test/v2/", { plainHTTP: true }],
+  ])("C4: %s is named with %s, which says no port because it is the usual one", async (host, url, upstream) => {
+    const { get } = await start({ registry: { upstreams: { [host]: upstream } } })
+
+    expect(await get("remote", url)).not.toEqual(denied)
+  })
+
   test("C4: a pattern for any host names none", async () => {
     const { get } = await start({ registry: { allowedUpstreams: ["**", "*/team/*", "reg*:PORT/x"] } })
 
