@@ -28,7 +28,9 @@ export function watchBody(
       async pull(controller) {
         try {
           const waitedSince = options.clock.now()
-          const { done, value } = await inTime(reader.read(), options).catch((error) => Promise.reject(broken(error, options)))
+          const { done, value } = await inTime(reader.read(), options).catch((error) =>
+            Promise.reject(broken(error, options)),
+          )
           if (done) return controller.close()
           trickle(value.byteLength, options.clock.now() - waitedSince)
           controller.enqueue(value)
