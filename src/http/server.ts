@@ -110,10 +110,12 @@ function serve(
 }
 
 function limitSilence(server: Bun.Server<undefined>, incoming: Request, response: Response, stall: StallPolicy): void {
-  // No limit for large answers: Bun would count the time that a slow client takes for what is on its way, too
-  server.timeout(incoming, isSmall(incoming, response) ? stall.idleSeconds : 0)
-  // Once the answer is under way: Bun forgets it where a file is sent later
-  if (server.pendingRequests > stall.patientRequests) setImmediate(() => server.timeout(incoming, stall.seconds))
+  server.timeout(incoming, stall.idleSeconds) // what is sent at once leaves this to its connection
+  const isBusy = server.pendingRequests > stall.patientRequests
+  if (!isBusy && isSmall(incoming, response)) return
+  // No limit for large answers: Bun would count the time that a slow client takes for what is on its way, too. Once the
+  // answer is under way: Bun forgets it where a file is sent later
+  setImmediate(() => server.timeout(incoming, isBusy ? stall.seconds : 0))
 }
 
 /** So small that all of it is in the socket as soon as it is sent. */
