@@ -65,7 +65,9 @@ export class HtpasswdAuthenticator implements Authenticator {
 
   async authenticate(authorization: string | null, address: string | null): Promise<string> {
     const credentials = parseBasic(authorization)
-    if (credentials === null) throw new RegistryError("UNAUTHORIZED", "This registry asks for a user and a password")
+    // Some clients without a login send an empty name, which nobody has: that is no guess
+    if (credentials === null || credentials.user === "")
+      throw new RegistryError("UNAUTHORIZED", "This registry asks for a user and a password")
     const users = await this.#currentUsers()
     const { password, user } = credentials
     // A name that nobody has costs as much as one that somebody has: it is checked against somebody's hash

@@ -88,7 +88,15 @@ describe("HtpasswdAuthenticator", () => {
 
   test("asks for a password where none is sent, and counts no failure", async () => {
     const { authenticator, login } = create()
-    for (const header of [null, "", "Bearer abc", "Basic ???", ...Array<null>(20).fill(null)])
+    const nobody = `Basic ${btoa(":")}` // as skopeo sends it without a login
+    for (const header of [
+      nobody,
+      "",
+      "Bearer abc",
+      "Basic ???",
+      ...Array<string>(20).fill(nobody),
+      ...Array<null>(20).fill(null),
+    ])
       await expect(authenticator.authenticate(header, ADDRESS)).rejects.toMatchObject({ code: "UNAUTHORIZED" })
 
     expect(await login("ann", "ann's")).toBe("ann")
