@@ -128,7 +128,7 @@ class App implements RunningApp {
   }
 
   retire(): void {
-    this.#parts.tools.readiness.failed("serving", "the process is shutting down")
+    this.#parts.tools.readiness.ended("serving", "the process is shutting down")
     for (const listener of this.#serving) listener.retire()
   }
 

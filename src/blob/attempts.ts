@@ -133,6 +133,7 @@ export class Attempts {
     const reasons = [...this.#errors].map(([origin, error]) => `${origin}: ${errorText(error)}`).join("; ")
     return new RegistryError("UNAVAILABLE", `Cannot fetch blob ${digest}: ${reasons}`, {
       retryAfterSeconds: 2,
+      culprit: [...this.#errors.keys()].join(", "),
       cause: new AggregateError(errors),
     })
   }

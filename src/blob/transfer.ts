@@ -1,5 +1,6 @@
 import type { Clock } from "../lib/clock.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
+import { passingCulprit } from "../oci/error.ts"
 import type { SourceName } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
 import type { BlobSource } from "./blob.ts"
@@ -35,14 +36,18 @@ export class Transfer {
   resumed({ name, origin }: BlobSource, offset: number): void {
     this.#resumes += 1
     const { digest } = this.#descriptor
-    this.#options.log.warn("retry get blob because of streaming error", { digest, blobSource: name, origin, offset })
+    this.#options.log.warn(
+      "retry get blob because of streaming error",
+      { digest, blobSource: name, origin, offset },
+      origin,
+    )
   }
 
   /** One attempt at one source; others may follow. */
   failed({ name, origin }: BlobSource, error: unknown): void {
     const { digest } = this.#descriptor
     const fields = { digest, blobSource: name, origin, error: errorText(error) }
-    this.#options.log.warn("error fetching blob from source, retrying...", fields)
+    this.#options.log.warn("error fetching blob from source, retrying...", fields, origin)
   }
 
   /** `error` null: the blob is complete and verified. */
@@ -52,7 +57,7 @@ export class Transfer {
     const isUnwanted = error instanceof DOMException && error.name === "AbortError"
     if (error === null) log[isLocal ? "debug" : "info"]("transfer complete", this.#fields())
     else if (isUnwanted) log.info("transfer given up, nobody reads it any more", this.#fields())
-    else log.error("unable to retrieve blob", { ...this.#fields(), error: errorText(error) })
+    else log.error("unable to retrieve blob", { ...this.#fields(), error: errorText(error) }, passingCulprit(error))
   }
 
   #fields(): Fields {

@@ -15,7 +15,7 @@ export function refusedAnswer(what: string, host: string, status: number, header
     )
   }
   const asked = readRetryAfter(headers)
-  const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000 }
+  const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000, culprit: host }
   if (status === 429)
     return new RegistryError(
       "TOOMANYREQUESTS",
@@ -55,13 +55,19 @@ function refusedContent(what: string, { host, status, headers, isRedirected }: S
   return refusedAnswer(what, host, status, headers)
 }
 
-/** Turns a request that failed into what the client is told. Throws what is no failure of a request. */
-export function failedRequest(what: string, error: unknown): RegistryError {
+/** Turns a request to `host` that failed into what the client is told. Throws what is no failure of a request. */
+export function failedRequest(what: string, host: string, error: unknown): RegistryError {
   if (error instanceof RegistryError) return error
   if (error instanceof StatusError) return refusedContent(what, error)
   if (!(error instanceof EgressError)) throw error
   const text = `${what}: ${error.message}`
-  const wait = { retryAfterSeconds: Math.max(2, Math.ceil(error.askedMs / 1000)), askedMs: error.askedMs, cause: error }
+  const { askedMs } = error
+  const wait = {
+    retryAfterSeconds: Math.max(2, Math.ceil(askedMs / 1000)),
+    askedMs,
+    culprit: host,
+    cause: error,
+  }
   switch (error.fault) {
     case "denied":
       return new RegistryError("DENIED", text, { detail: "egress", cause: error })

@@ -9,12 +9,12 @@ import { readBytes } from "../lib/stream.ts"
 import { MAX_CONFIG_BYTES } from "../oci/config.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import { type Digest, isDigest } from "../oci/digest.ts"
-import { RegistryError } from "../oci/error.ts"
+import { passingCulprit, RegistryError } from "../oci/error.ts"
 import { manifestBlob } from "../oci/manifest.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
 import { formatReference } from "../oci/reference.ts"
 import type { DocumentStore } from "../store/store.ts"
-import type { Logger } from "../telemetry/log.ts"
+import type { Fields, Logger } from "../telemetry/log.ts"
 import type { UpstreamPolicy } from "../upstream/policy.ts"
 import type { ImageReader, StoredReference, Upstream } from "../upstream/upstream.ts"
 
@@ -113,8 +113,11 @@ export class CachedImages implements ImageReader {
       return stale === null ? await asking : await inTime(asking, patience, () => late(reference, staleAfterMs))
     } catch (error) {
       signal.throwIfAborted()
-      if (stale === null || !(error instanceof RegistryError) || !error.mayPass) throw error
-      log.warn("upstream fails, serving a tag as it was", { reference: name, error })
+      if (stale === null || !(error instanceof RegistryError) || !error.mayPass) {
+        this.#tell("cannot resolve", { reference: name }, error)
+        throw error
+      }
+      log.warn("upstream fails, serving a tag as it was", { reference: name, error }, error.culprit)
       this.#tags.set(name, { ...stale, isStale: true, until: clock.now() + staleAgainMs })
       return stale.root
     }
@@ -128,7 +131,7 @@ export class CachedImages implements ImageReader {
       await this.#learn(name, root, known)
       return root
     } catch (error) {
-      if (error instanceof RegistryError && error.code === "MANIFEST_UNKNOWN") this.#forget(name)
+      if (isUnknown(error)) this.#forget(name)
       throw error
     }
   }
@@ -173,9 +176,17 @@ export class CachedImages implements ImageReader {
 
   async #manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob> {
     const load = async (flight: AbortSignal) => {
-      const manifest = await this.#options.upstream.manifest(reference, digest, flight)
-      if (manifest === null) throw unknown({ ...reference, digest })
-      return manifest
+      try {
+        const manifest = await this.#options.upstream.manifest(reference, digest, flight)
+        if (manifest === null) throw unknown({ ...reference, digest })
+        return manifest
+      } catch (error) {
+        // An image that lacks one of its platforms has others
+        const isPlatform = isUnknown(error) && digest !== reference.digest
+        const fields = { reference: formatReference(reference), digest }
+        if (!flight.aborted && !isPlatform) this.#tell("cannot download manifest", fields, error)
+        throw error
+      }
     }
     return await this.#cached(digest, null, load, signal)
   }
@@ -205,8 +216,20 @@ export class CachedImages implements ImageReader {
       const message = `Cannot use image ${formatReference(reference)}: its config is larger than ${MAX_CONFIG_BYTES} bytes`
       throw new RegistryError("MANIFEST_INVALID", message, { status: 502 })
     }
-    const blob = await this.#options.downloads.cold(descriptor, this.blobs(reference)).obtain(signal)
-    return { descriptor, bytes: await readBytes(await openAt(blob, 0, signal), descriptor.size) }
+    const { digest, size } = descriptor
+    try {
+      const blob = await this.#options.downloads.cold(descriptor, this.blobs(reference)).obtain(signal)
+      return { descriptor, bytes: await readBytes(await openAt(blob, 0, signal), size) }
+    } catch (error) {
+      if (!signal.aborted)
+        this.#tell("cannot download config", { reference: formatReference(reference), digest }, error)
+      throw error
+    }
+  }
+
+  /** In the original's words, which people's alerts look for. */
+  #tell(message: string, fields: Fields, error: unknown): void {
+    this.#options.log.error(message, { ...fields, error }, passingCulprit(error))
   }
 
   #remember(document: JsonBlob): void {
@@ -214,6 +237,8 @@ export class CachedImages implements ImageReader {
     void this.#options.documents.put(document)
   }
 }
+
+const isUnknown = (error: unknown): boolean => error instanceof RegistryError && error.code === "MANIFEST_UNKNOWN"
 
 function late(reference: StoredReference, afterMs: number): RegistryError {
   const seconds = Math.ceil(afterMs / 1000)

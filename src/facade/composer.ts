@@ -187,6 +187,7 @@ export class Composer {
       }))
       return { platform, manifest, config, baseLayers, contributions, entry: base.entry }
     } catch (error) {
+      this.#options.log.error("cannot modify config", { baseRef: spec.baseText, error })
       throw new RegistryError("UNKNOWN", `Cannot compose on ${spec.baseText}: ${errorText(error)}`, { cause: error })
     }
   }

@@ -6,7 +6,7 @@ import { inTime } from "../lib/in-time.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
 import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
-import { RegistryError } from "../oci/error.ts"
+import { passingCulprit, RegistryError } from "../oci/error.ts"
 import { isIndexType, isManifestType } from "../oci/media-type.ts"
 import type { ImageSpec } from "../spec/spec.ts"
 import type { BlobStore, DocumentStore } from "../store/store.ts"
@@ -98,7 +98,12 @@ export class Images implements Facade {
     const obtain = async (opener: AbortSignal) => {
       const kept = await store.find(descriptor, opener)
       if (kept !== null) return this.#served(name, "disk", kept)
-      return this.#served(name, "transfer", await cold.obtain(opener))
+      const obtained = cold.obtain(opener).catch((error) => {
+        const fields = { name, baseRef: entry.from, digest, error }
+        if (!opener.aborted) this.#options.log.error("unable to return blob", fields, passingCulprit(error))
+        throw error
+      })
+      return this.#served(name, "transfer", await obtained)
     }
     return { ...cold, obtain }
   }

@@ -1,4 +1,4 @@
-import { RegistryError } from "../oci/error.ts"
+import { passingCulprit, RegistryError } from "../oci/error.ts"
 import type { ImageSpec, SpecProvider } from "../spec/spec.ts"
 import type { Fields, Logger } from "../telemetry/log.ts"
 
@@ -22,7 +22,8 @@ export class SpecLookup {
     try {
       return await provider.resolve(rest, signal)
     } catch (error) {
-      if (!signal.aborted) this.#log.error("cannot get spec", { ...fieldsOf(provider, rest), error })
+      if (!signal.aborted)
+        this.#log.error("cannot get spec", { ...fieldsOf(provider, rest), error }, passingCulprit(error))
       throw error
     }
   }

@@ -1,5 +1,5 @@
 import { steerConnectionsToSecond } from "../lib/steer-connections.ts"
-import { RegistryError } from "../oci/error.ts"
+import { passingCulprit, RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { recordAccess } from "./access.ts"
@@ -167,7 +167,7 @@ export function failureResponse(log: Logger, request: Request, error: unknown): 
     const { code, message, status } = error
     if (status >= 500) {
       const path = new URL(request.url, "http://localhost").pathname
-      log.error(failureMessage(path), { code, path, error: message })
+      log.error(failureMessage(path), { code, path, error: message }, passingCulprit(error))
     }
     return errorResponse(error, request.method)
   }

@@ -81,11 +81,11 @@ async function contentLength(egress: Egress, { url, text }: UrlLayerRequest, sig
   const what = `Cannot add layer ${text}`
   const response = await egress({ method: "GET", url, headers: { range: "bytes=0-0" } }, signal).catch((error) => {
     signal.throwIfAborted()
-    throw failedRequest(what, error)
+    throw failedRequest(what, url.host, error)
   })
   const { body, headers, status } = response
   await body?.cancel()
-  if (status !== 200 && status !== 206) throw failedRequest(what, new StatusError(response))
+  if (status !== 200 && status !== 206) throw failedRequest(what, url.host, new StatusError(response))
   const total =
     status === 206 ? /\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1] : headers.get("content-length")
   if (total === null || total === undefined)
@@ -97,7 +97,7 @@ function urlSource({ url, text }: UrlLayerRequest, egress: Egress): BlobSource {
   const what = `Cannot get ${redactUrl(url)}`
   const open: (size: number) => StreamBlob["open"] = (size) => async (range, signal) => {
     const send: Send = (headers) => egress({ method: "GET", url, headers }, signal)
-    return await openRange(range, size, send).catch((error) => Promise.reject(failedRequest(what, error)))
+    return await openRange(range, size, send).catch((error) => Promise.reject(failedRequest(what, url.host, error)))
   }
   const find = async (descriptor: Descriptor): Promise<StreamBlob> => ({
     kind: "stream",

@@ -26,6 +26,8 @@ export interface RegistryErrorOptions extends ErrorOptions {
   readonly retryAfterSeconds?: number
   /** How long an upstream has asked to be left alone. */
   readonly askedMs?: number
+  /** The host or server that has failed; null or absent: nobody else. */
+  readonly culprit?: string | null
 }
 
 /** Codes of failures that may be over when asked again. */
@@ -39,6 +41,7 @@ export class RegistryError extends Error {
   readonly detail: string | null
   readonly retryAfterSeconds: number | null
   readonly askedMs: number
+  readonly culprit: string | null
 
   constructor(code: ErrorCode, message: string, options: RegistryErrorOptions = {}) {
     super(message, options)
@@ -47,6 +50,7 @@ export class RegistryError extends Error {
     this.detail = options.detail ?? null
     this.retryAfterSeconds = options.retryAfterSeconds ?? null
     this.askedMs = options.askedMs ?? 0
+    this.culprit = options.culprit ?? null
   }
 
   /** False when asking again gives the same answer: a certificate does not become valid by waiting. */
@@ -54,3 +58,7 @@ export class RegistryError extends Error {
     return PASSING.has(this.code) && this.detail !== "upstream_tls"
   }
 }
+
+/** Who is to blame for a failure that others will meet too, until it is over; null: it concerns one request alone. */
+export const passingCulprit = (error: unknown): string | null =>
+  error instanceof RegistryError && error.mayPass ? error.culprit : null

@@ -185,7 +185,12 @@ export class GrpcSpecSource implements SpecSource {
       return new RegistryError("MANIFEST_INVALID", `${what}: ${cause.message}`, { detail: "spec", cause })
     if (cause instanceof CallError) {
       const detail = cause.isOfConnection ? { detail: UNREACHABLE } : {}
-      return new RegistryError("UNAVAILABLE", `${what}: ${cause.message}`, { ...detail, retryAfterSeconds: 2, cause })
+      return new RegistryError("UNAVAILABLE", `${what}: ${cause.message}`, {
+        ...detail,
+        retryAfterSeconds: 2,
+        culprit: this.origin,
+        cause,
+      })
     }
     return cause instanceof Error ? cause : new Error(String(cause))
   }

@@ -32,7 +32,7 @@ export class HttpSpecSource implements SpecSource {
     const patience = new AbortController()
     const what = `Cannot get the spec of ${name} from ${this.origin}`
     const late = () => {
-      const error = unreachable(`${what}: no answer in time`, { retryAfterSeconds: 2 })
+      const error = unreachable(`${what}: no answer in time`, { retryAfterSeconds: 2, culprit: this.origin })
       patience.abort(error)
       return error
     }
@@ -40,7 +40,7 @@ export class HttpSpecSource implements SpecSource {
       return await inTime(this.#get(what, name, AbortSignal.any([signal, patience.signal])), this.#options, late)
     } catch (error) {
       signal.throwIfAborted()
-      throw told(what, error)
+      throw told(what, this.origin, error)
     }
   }
 
@@ -55,7 +55,7 @@ export class HttpSpecSource implements SpecSource {
       if (answer.status === 404 || answer.status === 410) return null
       const retryAfterSeconds = readRetryAfter(answer.headers) ?? 2
       const message = `${what}: ${answer.url.host} answered ${answer.status}`
-      throw new RegistryError("UNAVAILABLE", message, { retryAfterSeconds })
+      throw new RegistryError("UNAVAILABLE", message, { retryAfterSeconds, culprit: this.origin })
     }
     return parseSpec(parsed(await readText(answer.body, MAX_SPEC_BYTES)), null)
   }
@@ -69,7 +69,7 @@ function parsed(text: string): unknown {
   }
 }
 
-function told(what: string, cause: unknown): Error {
+function told(what: string, culprit: string, cause: unknown): Error {
   if (cause instanceof RegistryError) return cause
   if (cause instanceof RangeError)
     return new RegistryError("MANIFEST_INVALID", `${what}: it has more than ${MAX_SPEC_BYTES} bytes`, {
@@ -78,7 +78,7 @@ function told(what: string, cause: unknown): Error {
   if (cause instanceof SpecError || cause instanceof TypeError)
     return new RegistryError("MANIFEST_INVALID", `${what}: ${cause.message}`, { detail: "spec", cause })
   if (!(cause instanceof EgressError)) return cause instanceof Error ? cause : new Error(String(cause))
-  const wait = { retryAfterSeconds: Math.max(2, Math.ceil(cause.askedMs / 1000)) }
+  const wait = { retryAfterSeconds: Math.max(2, Math.ceil(cause.askedMs / 1000)), culprit }
   return unreachable(`${what}: ${cause.message}`, { ...wait, cause })
 }
 

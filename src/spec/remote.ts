@@ -94,7 +94,7 @@ export class RemoteSpecProvider implements SpecProvider {
       signal.throwIfAborted()
       const isUsable = known?.spec !== undefined && known.spec !== null && askedAt - known.askedAt < policy.staleMs
       if (!isUsable || !(error instanceof RegistryError) || !error.mayPass) throw error
-      log.warn("no provider can tell, using the spec as it was", { name, error })
+      log.warn("no provider can tell, using the spec as it was", { name, error }, error.culprit)
       return known.spec
     }
   }
@@ -142,7 +142,12 @@ export class RemoteSpecProvider implements SpecProvider {
     if (health === null || !isUnreachable(health.error) || clock.now() - health.askedAt >= pauseMs)
       return await this.#lookup(source, name, signal)
     const message = `Cannot get the spec of ${name} from ${source.origin}: it could not be reached a moment ago`
-    throw new RegistryError("UNAVAILABLE", message, { detail: UNREACHABLE, retryAfterSeconds: 2, cause: health.error })
+    throw new RegistryError("UNAVAILABLE", message, {
+      detail: UNREACHABLE,
+      retryAfterSeconds: 2,
+      culprit: source.origin,
+      cause: health.error,
+    })
   }
 
   /** Without any source nothing that is not known can be served; with some of them, part of it. */

@@ -1,3 +1,5 @@
+import { Repeats } from "./repeats.ts"
+
 export const LEVELS = ["debug", "info", "warn", "error"] as const
 export type Level = (typeof LEVELS)[number]
 export type Fields = Readonly<Record<string, unknown>>
@@ -5,8 +7,10 @@ export type Fields = Readonly<Record<string, unknown>>
 export interface Logger {
   debug(message: string, fields?: Fields): void
   info(message: string, fields?: Fields): void
-  warn(message: string, fields?: Fields): void
-  error(message: string, fields?: Fields): void
+  /** `cause`: what is to blame, such as a host that is away. One message about it is written once a minute. */
+  warn(message: string, fields?: Fields, cause?: string | null): void
+  /** As `warn`. */
+  error(message: string, fields?: Fields, cause?: string | null): void
 }
 
 export interface LineOptions {
@@ -18,6 +22,8 @@ export interface LoggerOptions extends LineOptions {
   /** Asked for every line, so that the level can change while the process runs. */
   readonly level: () => Level
   readonly write: (line: string) => void
+  /** Milliseconds that only grow; absent: the system's. */
+  readonly now?: () => number
 }
 
 const SEVERITY = { debug: "DEBUG", info: "INFO", warn: "WARNING", error: "ERROR" } as const
@@ -26,11 +32,19 @@ const REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.
 
 /** One line per entry; JSON in the shape that Google Cloud's log agents read, as the original facade wrote it. */
 export function createLogger(options: LoggerOptions): Logger {
-  const { level, write } = options
+  const { level, now = () => performance.now(), write } = options
+  const repeats = new Repeats(now)
+  const isWanted = (entryLevel: Level) => LEVELS.indexOf(entryLevel) >= LEVELS.indexOf(level())
+  // Who looks for a fault wants all of it
+  const leftOut = (message: string, cause: string | null) =>
+    cause === null || level() === "debug" ? 0 : repeats.leftOut(`${message}\n${cause}`)
   const emit =
     (entryLevel: Level) =>
-    (message: string, fields: Fields = {}) => {
-      if (LEVELS.indexOf(entryLevel) >= LEVELS.indexOf(level())) write(formatLine(options, entryLevel, message, fields))
+    (message: string, fields: Fields = {}, cause: string | null = null) => {
+      if (!isWanted(entryLevel)) return
+      const repeated = leftOut(message, cause)
+      if (repeated === null) return
+      write(formatLine(options, entryLevel, message, repeated === 0 ? fields : { ...fields, repeated }))
     }
   return { debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
 }

@@ -53,6 +53,11 @@ export class Readiness {
     this.#tell(name, "failed", reason)
   }
 
+  /** As `failed`, where that is meant: nobody has to be warned. */
+  ended(name: string, reason: string): void {
+    this.#conditions.set(name, { name, state: "failed", reason, since: new Date() })
+  }
+
   pending(name: string, reason: string): void {
     this.#tell(name, "pending", reason)
   }

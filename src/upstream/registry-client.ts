@@ -79,7 +79,7 @@ export class RegistryClient {
       return await this.#withLogin(request, signal)
     } catch (error) {
       signal.throwIfAborted()
-      throw failedRequest(request.what, error)
+      throw failedRequest(request.what, this.host, error)
     }
   }
 
@@ -239,10 +239,11 @@ const isRefusal = (error: unknown): error is RegistryError =>
 
 /** Tokens are fetched for many requests, so their failures do not name the one that is told of them. */
 function about(what: string, error: RegistryError): RegistryError {
-  const { askedMs, code, detail, message, retryAfterSeconds, status } = error
+  const { askedMs, code, culprit, detail, message, retryAfterSeconds, status } = error
   return new RegistryError(code, `${what}: ${message}`, {
     status,
     askedMs,
+    culprit,
     ...(detail === null ? {} : { detail }),
     ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
     cause: error,

@@ -101,6 +101,7 @@ async function readDocument(what: string, response: EgressResponse, expected: Di
   const bytes = await readBytes(body ?? new Blob([]).stream(), MAX_MANIFEST_BYTES).catch((error) => {
     if (error instanceof RangeError) throw wrong(`it is larger than ${MAX_MANIFEST_BYTES} bytes`)
     throw new RegistryError("UNAVAILABLE", `${what}: ${url.host} broke off: ${errorText(error)}`, {
+      culprit: url.host,
       retryAfterSeconds: 2,
       cause: error,
     })
@@ -135,7 +136,9 @@ function registryBlobs(client: RegistryClient, repository: Repository): BlobSour
       const path = `blobs/${descriptor.digest}`
       const send: Send = (headers) =>
         client.request({ repository, kind: "blob", method: "GET", path, headers, what }, signal)
-      return await openRange(range, descriptor.size, send).catch((error) => Promise.reject(failedRequest(what, error)))
+      return await openRange(range, descriptor.size, send).catch((error) =>
+        Promise.reject(failedRequest(what, client.host, error)),
+      )
     },
   })
   return { name: "upstream", origin, find }

@@ -91,6 +91,7 @@ export class TokenCache {
     const { token, seconds } = readToken(text)
     if (token === null) {
       throw new RegistryError("UNAVAILABLE", `Cannot log in to ${host}: ${realm.host} answered without a token`, {
+        culprit: realm.host,
         retryAfterSeconds: 5,
       })
     }
@@ -148,7 +149,7 @@ function refusal({ registry, realm, credential }: TokenRequest, { status, header
   const { host } = registry
   const text = `Cannot log in to ${host}: its token server ${realm.host} answered ${status}`
   const asked = readRetryAfter(headers)
-  const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000 }
+  const wait = { retryAfterSeconds: asked ?? 2, askedMs: (asked ?? 0) * 1000, culprit: realm.host }
   if (status === 429) return new RegistryError("TOOMANYREQUESTS", `${text}: too many requests`, wait)
   if (status >= 500) return new RegistryError("UNAVAILABLE", `${text}; try again`, wait)
   if (credential?.kind === "refresh" && (status === 404 || status === 405)) {

@@ -62,7 +62,7 @@ describe("failedRequest()", () => {
     ["network", 503, "UNAVAILABLE", true],
     ["answer", 503, "UNAVAILABLE", true],
   ] as [EgressFault, number, string, boolean][])("%s becomes %s %s", (fault, status, code, mayPass) => {
-    const error = failedRequest("Cannot get x", new EgressError(fault, "x.io did this", { askedMs: 7000 }))
+    const error = failedRequest("Cannot get x", "x.io", new EgressError(fault, "x.io did this", { askedMs: 7000 }))
 
     expect([error.status, error.code, error.mayPass]).toEqual([status, code, mayPass] as never)
     expect(error.message).toStartWith("Cannot get x: x.io did this")
@@ -70,6 +70,6 @@ describe("failedRequest()", () => {
   })
 
   test("what is no failure of a request is not made one", () => {
-    expect(() => failedRequest("Cannot get x", new TypeError("a bug"))).toThrow("a bug")
+    expect(() => failedRequest("Cannot get x", "x.io", new TypeError("a bug"))).toThrow("a bug")
   })
 })

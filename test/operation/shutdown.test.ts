@@ -54,6 +54,7 @@ describe("SIGTERM", () => {
     expect(sha256(bytes)).toBe(transfer.layer.digest)
     expect(await facade.exited).toBe(0)
     expect(hasLogged(facade.logs, "all transfers are complete")).toBe(true)
+    expect(facade.logs.filter(({ severity }) => severity === "WARNING" || severity === "ERROR")).toEqual([])
   })
 
   test("new connections are still accepted during shutdown.delay", async () => {

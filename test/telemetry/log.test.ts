@@ -29,4 +29,51 @@ describe("createLogger()", () => {
     expect(line.endsWith("\n")).toBe(true)
     expect([line.indexOf("\n"), line.includes("\u001b")]).toEqual([line.length - 1, false])
   })
+
+  describe("the same trouble of the same cause", () => {
+    function logged(level: "debug" | "info") {
+      const lines: Record<string, unknown>[] = []
+      const time = { now: 0 }
+      const write = (line: string) => void lines.push(JSON.parse(line))
+      const log = createLogger({ format: "json", version: "1", level: () => level, write, now: () => time.now })
+      return { lines, time, log }
+    }
+
+    test("is told once a minute, with how often it was left out", () => {
+      const { lines, log, time } = logged("info")
+      for (time.now = 0; time.now < 120_000; time.now += 1000) log.warn("fails", { at: time.now }, "a.io")
+
+      expect(lines.map(({ at, repeated }) => [at, repeated])).toEqual([
+        [0, undefined],
+        [60_000, 59],
+      ])
+    })
+
+    test("hides neither other causes, nor other messages, nor what has no cause", () => {
+      const { lines, log } = logged("info")
+      log.error("fails", {}, "a.io")
+      log.error("fails", {}, "b.io")
+      log.error("breaks", {}, "a.io")
+      log.error("fails")
+      log.error("fails")
+
+      expect(lines).toHaveLength(5)
+    })
+
+    test("is told every time at level debug", () => {
+      const { lines, log } = logged("debug")
+      for (let count = 0; count < 3; count += 1) log.warn("fails", {}, "a.io")
+
+      expect(lines).toHaveLength(3)
+    })
+
+    test("takes little memory, however many causes there are", () => {
+      const { lines, log } = logged("info")
+      for (let count = 0; count < 2000; count += 1) log.warn("fails", {}, `${count}.io`)
+      log.warn("fails", {}, "0.io")
+      log.warn("fails", {}, "1999.io")
+
+      expect(lines).toHaveLength(2001)
+    })
+  })
 })

@@ -76,4 +76,13 @@ describe("readiness", () => {
       ["INFO", "condition holds again", "redis"],
     ])
   })
+
+  test("that ends because it is meant to warns nobody", () => {
+    const { readiness, said } = watched()
+    readiness.ok("serving")
+    readiness.ended("serving", "the process is shutting down")
+
+    expect(readiness.isReady).toBe(false)
+    expect(said()).toEqual([])
+  })
 })
