@@ -6,6 +6,8 @@ import { eventually, findProgram, output } from "./programs.ts"
 import { tempDir } from "./temp-dir.ts"
 
 export interface KuboNode {
+  /** Its repository. */
+  readonly dir: string
   readonly api: string
   readonly gateway: string
   /** The configuration's `ipfs`. */
@@ -51,6 +53,7 @@ export async function startKubo({ swarmKey = newSwarmKey() }: KuboOptions = {}):
   }
   await start()
   return {
+    dir,
     api,
     gateway: `http://127.0.0.1:${gatewayPort}`,
     config: {

@@ -1,8 +1,9 @@
-import { type RunningFacade, startFacade } from "./facade.ts"
+import { BINARY, type RunningFacade, startFacade } from "./facade.ts"
 import { image, layer, sha256, type TestImage } from "./images.ts"
 import { type KuboNode, newSwarmKey, startKubo } from "./kubo.ts"
-import { eventually, needs } from "./programs.ts"
+import { eventually, needs, type Outcome, run } from "./programs.ts"
 import { type RedisServer, startRedis } from "./redis-server.ts"
+import { tempDir } from "./temp-dir.ts"
 import { startUpstream, type UpstreamServer } from "./upstream-server.ts"
 
 /** Two nodes with a Kubo each in one private network, one Redis, and an upstream that counts. */
@@ -11,9 +12,11 @@ export interface SharingLab {
   readonly kubos: readonly [KuboNode, KuboNode]
   readonly upstream: UpstreamServer
   /** A facade with a fresh store on one of the nodes; `image` is what it serves as `fixed/one`. */
-  facade(node: 0 | 1, image: string, registry?: Readonly<Record<string, unknown>>): Promise<RunningFacade>
+  facade(node: 0 | 1, image: string, registry?: Readonly<Record<string, unknown>>, dir?: string): Promise<RunningFacade>
+  /** Runs `ipfs VERB` of the compiled binary with the configuration of a facade, which may be running. */
+  command(facade: RunningFacade, verb: string, ...args: readonly string[]): Promise<Outcome>
   /** Adds an image to the upstream, different for every number, with a large and a small layer. Gives its reference. */
-  add(number: number): Promise<{ readonly reference: string; readonly image: TestImage }>
+  add(number: number, bytes?: number): Promise<{ readonly reference: string; readonly image: TestImage }>
   /** Waits until all layers can be had through the index. */
   shared(image: TestImage): Promise<void>
   /** Bytes that the upstream has sent of a blob. */
@@ -34,9 +37,10 @@ export async function startSharingLab(): Promise<SharingLab> {
     redis,
     kubos,
     upstream,
-    facade: async (node, reference, registry = {}) => {
+    facade: async (node, reference, registry = {}, dir = tempDir()) => {
       const started = await startFacade({
         mode: "binary",
+        dir,
         specs: { one: { baseRef: reference } },
         registry: {
           redis: { enabled: true, singleHostAddr: redis.addr },
@@ -48,9 +52,10 @@ export async function startSharingLab(): Promise<SharingLab> {
       running.push(started)
       return started
     },
-    add: async (number) => {
+    command: async ({ dir }, verb, ...args) => await run([BINARY, "ipfs", verb, `${dir}/config.json`, ...args]),
+    add: async (number, bytes = 12_000_000) => {
       const sample = await image({
-        layers: [await layer({ small: `small ${number}` }), await layer({ big: noise(number, 12_000_000) }, "plain")],
+        layers: [await layer({ small: `small ${number}` }), await layer({ big: noise(number, bytes) }, "plain")],
       })
       upstream.add(`lab/sample${number}`, "1", sample)
       return { reference: `${upstream.host}/lab/sample${number}:1`, image: sample }
