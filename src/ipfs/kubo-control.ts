@@ -1,9 +1,10 @@
 import { CID } from "multiformats/cid"
+import { errorText } from "../telemetry/log.ts"
 import { type Cid, parseCid } from "./cid.ts"
 import { type Endpoint, splitCredentials } from "./credentials.ts"
 import type { Pin } from "./node.ts"
 
-/** What of Kubo's RPC API is not content. Rejects as the client does, always within the signal. */
+/** What of Kubo's RPC API is not content. Rejects with Error, always within the signal. */
 export class KuboControl {
   readonly #api: Endpoint
   #client: Promise<Client> | null = null
@@ -13,44 +14,56 @@ export class KuboControl {
   }
 
   async isPinned(cid: Cid, signal: AbortSignal): Promise<boolean> {
-    try {
-      for await (const _ of (await this.#open()).pin.ls({ paths: CID.parse(cid), type: "recursive", signal }))
-        return true
-      return false
-    } catch (error) {
-      if (isNotPinned(error)) return false
-      throw error
-    }
+    return await this.#run("whether a blob is pinned", async ({ pin }) => {
+      try {
+        for await (const _ of pin.ls({ paths: CID.parse(cid), type: "recursive", signal })) return true
+        return false
+      } catch (error) {
+        if (isNotPinned(error)) return false
+        throw error
+      }
+    })
   }
 
   async pin(cid: Cid, name: string, signal: AbortSignal): Promise<void> {
-    await (await this.#open()).pin.add(CID.parse(cid), { name, signal })
+    await this.#run("to pin a blob", async ({ pin }) => void (await pin.add(CID.parse(cid), { name, signal })))
   }
 
   async unpin(cid: Cid, signal: AbortSignal): Promise<void> {
-    try {
-      await (await this.#open()).pin.rm(CID.parse(cid), { signal })
-    } catch (error) {
-      if (!isNotPinned(error)) throw error
-    }
+    await this.#run("to unpin a blob", async ({ pin }) => {
+      try {
+        await pin.rm(CID.parse(cid), { signal })
+      } catch (error) {
+        if (!isNotPinned(error)) throw error
+      }
+    })
   }
 
   async *pins(prefix: string, signal: AbortSignal): AsyncGenerator<Pin> {
-    for await (const { cid, name } of (await this.#open()).pin.ls({ type: "recursive", name: prefix, signal })) {
-      const parsed = parseCid(cid.toString())
-      if (parsed !== null && name?.startsWith(prefix) === true) yield { cid: parsed, name }
+    const { pin } = await this.#open()
+    try {
+      for await (const { cid, name } of pin.ls({ type: "recursive", name: prefix, signal })) {
+        const parsed = parseCid(cid.toString())
+        if (parsed !== null && name?.startsWith(prefix) === true) yield { cid: parsed, name }
+      }
+    } catch (error) {
+      throw this.#failure("what is pinned", error)
     }
   }
 
   async collect(signal: AbortSignal): Promise<void> {
-    for await (const { err } of (await this.#open()).repo.gc({ quiet: true, signal })) if (err) throw err
+    await this.#run("to collect garbage", async ({ repo }) => {
+      for await (const { err } of repo.gc({ quiet: true, signal })) if (err) throw err
+    })
   }
 
   async repoBytes(signal: AbortSignal) {
-    const { repoSize, storageMax } = await (await this.#open()).repo.stat({ signal })
-    const [used, max] = [Number(repoSize), Number(storageMax)]
-    if (!(used >= 0)) throw new Error("The IPFS node did not tell how much it holds")
-    return { used, max }
+    return await this.#run("how much it holds", async ({ repo }) => {
+      const { repoSize, storageMax } = await repo.stat({ signal })
+      const [used, max] = [Number(repoSize), Number(storageMax)]
+      if (!(used >= 0)) throw new Error("it did not tell")
+      return { used, max }
+    })
   }
 
   /**
@@ -58,10 +71,26 @@ export class KuboControl {
    * not tell. What is not understood is public.
    */
   async isPublic(signal: AbortSignal): Promise<boolean> {
-    const config: unknown = await (await this.#open()).config.getAll({ signal })
+    const config: unknown = await this.#run(
+      "for its configuration",
+      async ({ config }) => await config.getAll({ signal }),
+    )
     const { Bootstrap: peers, Routing: routing } = isRecord(config) ? config : {}
     const isAlone = peers === null || (Array.isArray(peers) && peers.length === 0)
     return !isAlone && !(isRecord(routing) && routing["Type"] === "none")
+  }
+
+  async #run<Result>(what: string, work: (client: Client) => Promise<Result>): Promise<Result> {
+    try {
+      return await work(await this.#open())
+    } catch (error) {
+      throw this.#failure(what, error)
+    }
+  }
+
+  #failure(what: string, error: unknown): Error {
+    const reason = errorText(error).slice(0, 200)
+    return new Error(`Cannot ask the IPFS node at ${this.#api.url.host} ${what}: ${reason}; is its RPC API there?`)
   }
 
   /** Loaded when first used: it costs 30 MB of memory. */

@@ -322,6 +322,43 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
     })
   })
 
+  test("H4: random values of all types in all keys of Redis cost a little time, and nothing else", async () => {
+    const { facade: first, layers } = await shared(4)
+    for (const { digest } of layers) await pullBlob(first, digest)
+    await first.stop()
+    const reference = `${upstream.host}/lab/hostile${number}:1`
+    const leases = layers.map(({ digest }) => `rf:1:{${digest}}:l`)
+    const originals = layers.flatMap(({ digest }) => [digest, `mtype:${digest}`])
+    const keys = new Set([...(await redis.cli("KEYS", "*")).split("\n"), ...leases, ...originals])
+    const values = [
+      ["SET", "no such thing"],
+      ["RPUSH", "a", "list"],
+      ["HSET", "c", "../../etc/passwd"],
+      ["HSET", "c", "x".repeat(100_000)],
+      ["SET", cidOf(new Uint8Array(5))],
+      ["SET", '{"Digest":"x","Size":-1e308,"Labels":7}'],
+    ]
+    for (const [index, key] of [...keys].entries()) {
+      const [command = "", ...value] = values[index % values.length] ?? []
+      await redis.cli("DEL", key)
+      await redis.cli(command, key, ...value)
+    }
+
+    const facade = await start(reference)
+    let tookMs = 0
+    for (const { digest } of layers) tookMs += await pullBlob(facade, digest)
+    expect(tookMs).toBeLessThan(BOUND_MS)
+    await redis.cli("FLUSHALL")
+  })
+
+  test("H4: a turn that nobody ever gives back is nobody's", async () => {
+    const { image: sample, reference } = await newImage()
+    const blob = only(sample.layers)
+    await redis.cli("SET", `rf:1:{${blob.digest}}:l`, crypto.randomUUID())
+
+    expect(await pullBlob(await start(reference), blob.digest)).toBeLessThan(BOUND_MS)
+  })
+
   test("a user and password in its address are sent as such, and shown nowhere", async () => {
     const { image: sample, reference } = await newImage()
     const ipfsAddr = kubo.url.replace("//", "//facade:se%3Acret@")
