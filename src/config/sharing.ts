@@ -1,5 +1,6 @@
 import { resolve } from "node:path"
 import { parseDuration } from "../lib/duration.ts"
+import { redactText } from "../lib/redact.ts"
 import type { Problem } from "../lib/validate.ts"
 import type { RegistrySection } from "./schema.ts"
 
@@ -119,7 +120,7 @@ function redisProblems(redis: RedisSection | undefined): readonly Problem[] {
     return [{ path: [...path, "sentinel"], message: 'expected "addrs", the addresses of sentinels' }]
   const addrs = [redis.singleHostAddr ?? "", ...(redis.sentinel?.addrs ?? []), ...(redis.cluster?.addrs ?? [])]
   const wrong = addrs.find((addr) => addr !== "" && !isServer(addr))
-  return wrong === undefined ? [] : [{ path, message: `${JSON.stringify(wrong)} is no host:port` }]
+  return wrong === undefined ? [] : [{ path, message: `${JSON.stringify(redactText(wrong))} is no host:port` }]
 }
 
 function isServer(text: string): boolean {
@@ -138,7 +139,7 @@ function ipfsProblems(ipfs: IpfsSection | undefined): readonly Problem[] {
     [
       !isApi(ipfsAddr),
       ["ipfsAddr"],
-      `${JSON.stringify(ipfsAddr)} is no address of an IPFS node, like /ip4/127.0.0.1/tcp/5001`,
+      `${JSON.stringify(redactText(ipfsAddr ?? ""))} is no address of an IPFS node, like /ip4/127.0.0.1/tcp/5001`,
     ],
     [
       Boolean(profile) && !PROFILE_NAMES.includes(profile ?? ""),

@@ -1,3 +1,5 @@
+import { redactText } from "../lib/redact.ts"
+
 const PATTERN = /^\/(?:ip4|ip6|dns|dns4|dns6)\/([^/]+)\/tcp\/(\d{1,5})(?:\/(http|https))?\/?$/
 
 /**
@@ -10,7 +12,7 @@ export function parseApiAddress(text: string): URL {
   const url = URL.parse(href)
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new TypeError(
-      `Cannot use ${JSON.stringify(text)} as the address of an IPFS node: give a multiaddr like /ip4/127.0.0.1/tcp/5001, or a URL`,
+      `Cannot use ${JSON.stringify(redactText(text))} as the address of an IPFS node: give a multiaddr like /ip4/127.0.0.1/tcp/5001, or a URL`,
     )
   }
   return url
