@@ -79,33 +79,42 @@ export class Pins {
    * each. Rejects when the node fails.
    */
   async reconcile(signal: AbortSignal): Promise<Reconciled> {
-    const { index, node, replicas, shared } = this.#options
+    const { index, node } = this.#options
     let [restored, lost] = [0, 0]
     for (const pin of await this.list(signal)) {
-      const { digest, cid, size } = pin
       signal.throwIfAborted()
-      if (!(await node.has(cid, signal))) {
-        await index.drop(digest, cid)
+      if (await node.has(pin.cid, signal)) {
+        if (await this.#complete(pin, signal)) restored += 1
+      } else {
+        await index.drop(pin.digest, pin.cid)
         lost += 1
-        continue
       }
-      await replicas?.keepUp(descriptorOf(pin), cid, await this.#usedAt(digest))
-      if ((await (shared ?? index).find(digest)) === cid) continue
-      await index.put({ digest, cid, size, mediaType: MEDIA_TYPE })
-      restored += 1
     }
     return { restored, lost }
   }
 
+  /** Puts it into the index, and asks for replicas, where either is missing. True: the index had lost it. */
+  async #complete(pin: OwnPin, signal: AbortSignal): Promise<boolean> {
+    const { index, node, replicas, shared } = this.#options
+    const { digest, cid, size } = pin
+    const isDue = (await replicas?.isDue(digest, await this.#usedAt(digest))) === true
+    const isIndexed = (await (shared ?? index).find(digest)) === cid
+    if (isIndexed && !isDue) return false
+    if (!(await node.isPinned(cid, signal))) return false // somebody has removed it since the list was made
+    if (isDue) await replicas?.want(descriptorOf(pin), cid)
+    if (!isIndexed) await index.put({ digest, cid, size, mediaType: MEDIA_TYPE })
+    return !isIndexed
+  }
+
   /**
-   * The index forgets it first, so that nobody is sent to what is about to go; a cluster would pin it again. Rejects
-   * when the node fails.
+   * Content stays until garbage is collected. What is still pinned would be put back into the index, and a cluster pins
+   * again what it was not told of. Rejects when the node fails.
    */
   async remove(pin: OwnPin, signal: AbortSignal): Promise<void> {
     const { index, node, replicas, uses } = this.#options
-    await index.drop(pin.digest, pin.cid)
-    await replicas?.release(descriptorOf(pin), pin.cid)
     await node.unpin(pin.cid, signal)
+    await index.drop(pin.digest, pin.cid)
+    await replicas?.release(pin.digest, pin.cid)
     await uses.set(pin.digest, "")
   }
 

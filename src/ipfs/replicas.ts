@@ -1,6 +1,7 @@
 import type { Breaker } from "../lib/breaker.ts"
 import type { KeyValue } from "../lib/key-value.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
+import type { Digest } from "../oci/digest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import type { Cid } from "./cid.ts"
@@ -49,16 +50,16 @@ export class Replicas {
     }
   }
 
-  /** Asks again where that has failed, and where a blob that is in use would expire. Never rejects. */
-  async keepUp(descriptor: Descriptor, cid: Cid, usedAt: number): Promise<void> {
+  /** Whether to ask again: where that has failed, and where a blob that is in use would expire. Never rejects. */
+  async isDue(digest: Digest, usedAt: number): Promise<boolean> {
     const { asked, expireInMs, now } = this.#options
-    const askedAt = Number(await asked.get(descriptor.digest)) || 0
+    const askedAt = Number(await asked.get(digest)) || 0
     const isOld = expireInMs > 0 && now() - askedAt > expireInMs / 4
-    if (askedAt === 0 || (isOld && usedAt > askedAt)) await this.want(descriptor, cid)
+    return askedAt === 0 || (isOld && usedAt > askedAt)
   }
 
   /** From all of its peers. Never rejects. */
-  async release({ digest }: Descriptor, cid: Cid): Promise<void> {
+  async release(digest: Digest, cid: Cid): Promise<void> {
     const { asked, askMs, breaker, cluster, log } = this.#options
     try {
       await breaker.run(async () => await cluster.unpin(cid, AbortSignal.timeout(askMs)))

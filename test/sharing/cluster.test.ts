@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { TestImage } from "../helpers/images.ts"
@@ -13,10 +13,15 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
   let lab: SharingLab
   let peers: readonly ClusterPeer[]
   let number = 100
+  const running: RunningFacade[] = []
   beforeAll(async () => {
     lab = await startSharingLab()
     peers = await startIpfsCluster(lab.kubos)
   }, 120_000)
+  // They look after the same node, and would ask for replicas of each other's blobs
+  afterEach(async () => {
+    for (const facade of running.splice(0)) await facade.stop()
+  })
   afterAll(async () => {
     for (const peer of peers ?? []) await peer.kill()
     await lab?.stop()
@@ -35,6 +40,7 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
     const { image, reference } = await lab.add(number)
     const cluster = { url: peer(0).url, replicationMin: 1, replicationMax: 2, expireIn: "720h" }
     const facade = await lab.facade(0, reference, { ipfs: { ...lab.kubos[0].config, cluster, ...ipfs } })
+    running.push(facade)
     await crawl(facade, "one")
     await lab.shared(image)
     const cids = await Promise.all(
@@ -88,6 +94,7 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
     const [cid = ""] = cids
     await bothHave(cid)
 
+    await facade.stop()
     const { code } = await lab.command(facade, "unpin", image.layers[0]?.digest ?? "")
     expect(code).toBe(0)
     await eventually(async () => ((await peer(1).pin(cid)) === null ? true : null), 60_000)
