@@ -1,6 +1,7 @@
 import { mkdir, rm } from "node:fs/promises"
 import { parseArgs } from "node:util"
 import { writeImage } from "./deploy/image/write-image.ts"
+import { writeSbom } from "./deploy/sbom.ts"
 import { version } from "./package.json" with { type: "json" }
 
 /**
@@ -10,7 +11,7 @@ import { version } from "./package.json" with { type: "json" }
  *     bun build.ts --all       for all machines, as dist/registry-facade-linux-x64 and so on
  *     bun build.ts --oci DIR   the container image for all architectures, as an OCI layout
  *
- * Bun gets itself for other machines from the npm registry.
+ * Beside them, `dist/registry-facade.cdx.json` tells what they are made of. Bun gets itself for other machines from the npm registry.
  */
 const OUTFILE = "dist/registry-facade"
 const TARGETS = ["linux-x64", "linux-x64-musl", "linux-arm64", "linux-arm64-musl"] as const
@@ -45,6 +46,7 @@ async function build(target: (typeof TARGETS)[number] | null): Promise<string> {
   return outfile
 }
 
+await writeSbom(`${OUTFILE}.cdx.json`, { version, commit })
 const { values } = parseArgs({ options: { all: { type: "boolean" }, oci: { type: "string" } } })
 if (values.oci !== undefined) {
   const binaries = { amd64: await build("linux-x64"), arm64: await build("linux-arm64") }
