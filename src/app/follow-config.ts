@@ -1,14 +1,20 @@
 import { configChanges } from "../config/changes.ts"
 import { type Config, parseConfig } from "../config/load.ts"
+import { namedFiles } from "../config/named-files.ts"
+import { identifyFile } from "../lib/file-identity.ts"
 import { WatchedFile } from "../lib/watched-file.ts"
+import { errorText } from "../telemetry/log.ts"
 import type { Tools } from "./tools.ts"
+
+/** How soon it is noticed that a file is there which a configuration was refused for. */
+const LOOK_MS = 1000
 
 /** `keys` are those that differ from what is applied. */
 type Apply = (config: Config, keys: readonly string[]) => Promise<void>
 
 /**
  * Watches the file of a configuration and applies what a change of it may change now. One that cannot be used changes
- * nothing. Gives what ends the watching.
+ * nothing, and is tried again when a file that it names has changed. Gives what ends the watching.
  */
 export async function followConfig(config: Config, apply: Apply, { log, metrics, tuning }: Tools): Promise<() => void> {
   const path = config.file
@@ -19,17 +25,29 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     metrics.configReloads.inc({ result: "failure" })
     log.error("cannot use changed configuration, the old one stays in use", { path, error })
   }
+  const stop = new AbortController()
   const change = async (next: Config) => {
     const { live, restart } = configChanges(applied.written, next.written)
+    const files = identifyNamed(next)
     try {
       if (live.length > 0) await apply(next, live)
     } catch (error) {
+      void retry(next, files)
       return refuse(error)
     }
     applied = next
     metrics.configReloads.inc({ result: "success" })
     log.info("reloading file after change", { path, applied: live })
     if (restart.length > 0) log.warn("changes of the configuration that need a restart", { path, keys: restart })
+  }
+  /** Until another configuration takes the place of the one that was refused. */
+  const retry = async (refused: Config, files: string) => {
+    while (!stop.signal.aborted && latest === refused) {
+      await tuning.clock.sleep(LOOK_MS, stop.signal).catch(() => {})
+      if (stop.signal.aborted || latest !== refused || identifyNamed(refused) === files) continue
+      last = last.then(async () => await change(refused))
+      return
+    }
   }
   const file = await WatchedFile.open({
     path,
@@ -46,5 +64,22 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
   log.info(`starting watch of file ${path}`)
   const { live, restart } = configChanges(config.written, latest.written)
   if (live.length + restart.length > 0) last = change(latest) // the file has changed since the process has read it
-  return () => file.close()
+  return () => {
+    stop.abort()
+    file.close()
+  }
+}
+
+/** Tells one state of the files that a configuration names from another. */
+function identifyNamed({ registry }: Config): string {
+  const paths = registry === null ? [] : namedFiles(registry)
+  return paths.map((path) => `${path} ${stateOf(path)}`).join("\n")
+}
+
+function stateOf(path: string): string {
+  try {
+    return identifyFile(path)?.text ?? "missing"
+  } catch (error) {
+    return errorText(error) // such as a directory that we may not enter
+  }
 }

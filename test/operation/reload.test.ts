@@ -130,6 +130,34 @@ describe("a change of the configuration's file", () => {
     expect(await reloads()).toEqual([0, 1])
   })
 
+  test("that names a file which is not there is applied as soon as the file is, and told once until then", async () => {
+    await start()
+    change({ fixedSpecFN: "later.json", tagTTL: "2h" })
+    await until(() => hasLogged(facade.logs, REFUSED))
+    writeFileSync(join(facade.dir, "later.json"), "{")
+    await until(() => logged(REFUSED).length === 2)
+    writeFileSync(join(facade.dir, "later.json"), JSON.stringify({ late: { baseRef: `${upstream.host}/acme/base:1` } }))
+    await until(() => hasLogged(facade.logs, APPLIED))
+
+    expect(logged(APPLIED)[0]?.["applied"]).toEqual(["registry.fixedSpecFN", "registry.tagTTL"])
+    expect((await facade.get("/v2/fixed/late/manifests/latest")).status).toBe(200)
+    expect(await reloads()).toEqual([1, 2])
+  })
+
+  test("that was refused is forgotten when another takes its place", async () => {
+    await start()
+    change({ fixedSpecFN: "later.json" })
+    await until(() => hasLogged(facade.logs, REFUSED))
+    change({ fixedSpecFN: "specs.json", staleIfError: "1h" })
+    await until(() => hasLogged(facade.logs, APPLIED))
+    writeFileSync(join(facade.dir, "later.json"), "{}")
+    change({ fixedSpecFN: "specs.json", staleIfError: "2h" })
+    await until(() => logged(APPLIED).length === 2)
+
+    expect(await layers()).toBe(1)
+    expect(await reloads()).toEqual([2, 1])
+  })
+
   test("says which changed keys need a restart, and applies the others", async () => {
     await start()
     change({ store: "elsewhere", staleIfError: "1h" }, { pprofAddr: "127.0.0.1:0" })

@@ -1,0 +1,10 @@
+import type { RegistryConfig } from "./load.ts"
+
+/** The files that have to be there, and to be right, for a configuration to be applied while the process runs. */
+export function namedFiles({ dockerAuth, fixedSpecs, specProviders, upstreams }: RegistryConfig): readonly string[] {
+  const ofProviders = specProviders.flatMap((provider) =>
+    provider.kind === "grpc" && provider.tls !== null ? [provider.tls.ca, provider.tls.crt, provider.tls.key] : [],
+  )
+  const ofUpstreams = [...upstreams.values()].flatMap(({ ca, passwordFile }) => [ca, passwordFile])
+  return [dockerAuth, fixedSpecs, ...ofProviders, ...ofUpstreams].filter((path) => path !== null)
+}
