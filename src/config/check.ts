@@ -9,9 +9,15 @@ export function checkMeaning(config: ConfigFile): readonly Problem[] {
   if (registry === undefined && config.blobserve === undefined) {
     return [{ path: [], message: 'expected "registry" or "blobserve", there is nothing to serve' }]
   }
-  if (registry === undefined) return []
+  const ofTracing = checkTracing(config)
+  if (registry === undefined) return ofTracing
   const checks = [checkAuth, checkTls, checkStaticLayers, checkSpecProviders, checkUpstreams, sharingProblems]
-  return checks.flatMap((check) => check(registry))
+  return [...ofTracing, ...checks.flatMap((check) => check(registry))]
+}
+
+function checkTracing({ tracing }: ConfigFile): readonly Problem[] {
+  const url = tracing?.otlpEndpoint ?? ""
+  return url === "" || URL.canParse(url) ? [] : [{ path: ["tracing", "otlpEndpoint"], message: "is no URL" }]
 }
 
 type Registry = NonNullable<ConfigFile["registry"]>
@@ -75,12 +81,14 @@ function checkGrpcProvider({ addr, tls }: Exclude<SpecProviderSection, { url: st
 }
 
 function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
-  return Object.entries(upstreams).flatMap(([host, { username, passwordFile }]) => {
+  return Object.entries(upstreams).flatMap(([host, { mirrors = [], username, passwordFile }]) => {
     const path = ["registry", "upstreams", host]
     const problems: Problem[] = []
     if (/[/\s]/.test(host)) problems.push({ path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' })
     if ((username ?? "") !== "" && passwordFile === undefined)
       problems.push({ path, message: '"username" needs "passwordFile"' })
+    for (const [index, mirror] of mirrors.entries())
+      if (!URL.canParse(mirror)) problems.push({ path: [...path, "mirrors", index], message: "is no URL" })
     return problems
   })
 }

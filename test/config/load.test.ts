@@ -241,6 +241,11 @@ describe("what is wrong with a configuration", () => {
       '{ "registry": { "upstreams": { "x.io": { "mirrors": ["y"] } } } }',
       'registry.upstreams["x.io"].mirrors[0]: expected an http or https URL, got "y"',
     ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "mirrors": ["https://y", "https://[/"] } } } }',
+      'registry.upstreams["x.io"].mirrors[1]: is no URL',
+    ],
+    ['{ "tracing": { "otlpEndpoint": "http://[::1]:99999" }, "registry": {} }', "tracing.otlpEndpoint: is no URL"],
     ['{ "registry": { "requireAuth": true } }', 'registry.requireAuth: needs "auth"'],
     ['{ "registry": { "requireAuth": true, "auth": {} } }', 'registry.requireAuth: needs "auth"'],
     ['{ "registry": { "requireAuth": true, "auth": { "htpasswd": "" } } }', 'registry.requireAuth: needs "auth"'],
