@@ -62,7 +62,7 @@ function canonicalKey(key: string): string {
 function readCredential(entry: Readonly<Record<string, unknown>>, key: string): Credential | null {
   const field = (name: string) => asText(entry[name], `"${name}" of ${key}`)
   const [registry, identity] = [field("registrytoken"), field("identitytoken")]
-  if (registry !== "") return { kind: "bearer", token: registry }
+  if (registry !== "") return { kind: "bearer", token: headerText(registry, `"registrytoken" of ${key}`) }
   if (identity !== "") return { kind: "refresh", token: identity }
   const auth = field("auth")
   const [username, password] = auth === "" ? [field("username"), field("password")] : splitAuth(auth, key)
@@ -81,6 +81,12 @@ function splitAuth(auth: string, key: string): readonly [string, string] {
 function helperName(value: unknown, what: string): string {
   if (typeof value === "string" && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value)) return value
   throw new TypeError(`${what} is no name of a credential helper, like "ecr-login"`)
+}
+
+/** It is sent as it is; what no header can hold would fail there, and look like a fault of the network. */
+function headerText(token: string, what: string): string {
+  if (/^[\x21-\x7e]+$/.test(token)) return token
+  throw new TypeError(`${what} holds a space, a line break or a letter that no token has`)
 }
 
 function asText(value: unknown, what: string): string {

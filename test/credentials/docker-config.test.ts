@@ -105,6 +105,11 @@ describe("parseDockerConfig()", () => {
     ["an entry that is a text", '{"auths":{"x.io":"s3cret"}}', /"auths" of x.io is not an object/],
     ["auth that is a number", '{"auths":{"x.io":{"auth":7}}}', /"auth" of x.io is not a text/],
     ["auth without a colon", '{"auths":{"x.io":{"auth":"czNjcmV0"}}}', /"auth" of x.io is not "user:password"/],
+    [
+      "a token with a line break",
+      '{"auths":{"x.io":{"registrytoken":"s3cret\\n"}}}',
+      /"registrytoken" of x.io holds a space, a line break/,
+    ],
     ["a helper that leads elsewhere", '{"credHelpers":{"x.io":"../s3cret"}}', /"credHelpers" of x.io is no name/],
     ["a helper that is an option", '{"credsStore":"-s3cret"}', /"credsStore" is no name/],
   ])("%s is refused, without what stands there", (_, text, message) => {
