@@ -85,10 +85,11 @@ function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
     const path = ["registry", "upstreams", host]
     const problems: Problem[] = []
     if (/[/\s]/.test(host)) problems.push({ path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' })
-    if ((username ?? "") !== "" && passwordFile === undefined)
-      problems.push({ path, message: '"username" needs "passwordFile"' })
     for (const [index, mirror] of mirrors.entries())
       if (!URL.canParse(mirror)) problems.push({ path: [...path, "mirrors", index], message: "is no URL" })
+    const [hasUser, hasPassword] = [(username ?? "") !== "", (passwordFile ?? "") !== ""]
+    if (hasUser && !hasPassword) problems.push({ path, message: '"username" needs "passwordFile"' })
+    if (hasPassword && !hasUser) problems.push({ path, message: '"passwordFile" needs "username"' })
     return problems
   })
 }

@@ -238,6 +238,18 @@ describe("what is wrong with a configuration", () => {
       'registry.upstreams["x.io"]: "username" needs "passwordFile"',
     ],
     [
+      '{ "registry": { "upstreams": { "x.io": { "username": "me", "passwordFile": "" } } } }',
+      'registry.upstreams["x.io"]: "username" needs "passwordFile"',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "passwordFile": "p" } } } }',
+      'registry.upstreams["x.io"]: "passwordFile" needs "username"',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "mirrors": ["https://["] } } } }',
+      'registry.upstreams["x.io"].mirrors[0]: is no URL',
+    ],
+    [
       '{ "registry": { "upstreams": { "x.io": { "mirrors": ["y"] } } } }',
       'registry.upstreams["x.io"].mirrors[0]: expected an http or https URL, got "y"',
     ],
