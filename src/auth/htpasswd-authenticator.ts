@@ -76,9 +76,10 @@ export class HtpasswdAuthenticator implements Authenticator {
     const fingerprint = this.#logins.fingerprint(login)
     const pair = this.#logins.pseudonym(client, user)
     const attempt = { login, known: users.has(user) ? user : null, client, fingerprint, pair }
+    // Before what is known, or guesses at a user who has logged in would be told apart at no cost
     this.#limit(this.#perUser.waitMs(pair))
     if (this.#logins.has(fingerprint)) return this.#accept(user)
-    // Who has logged in before stays in, whatever others do behind the same address
+    // Who has logged in before stays in, whatever others do as other users behind the same address
     this.#limit(this.#perClient.waitMs(client))
     if (await this.#checkOnce(attempt)) return this.#accept(user)
     this.#options.metrics.authRequests.inc({ outcome: "refused" })

@@ -1,6 +1,6 @@
 import type { Problem } from "../lib/validate.ts"
 import { parseReference } from "../oci/reference.ts"
-import type { ConfigFile, SpecProviderSection } from "./schema.ts"
+import type { ConfigFile, SpecProviderSection, UpstreamSection } from "./schema.ts"
 import { sharingProblems } from "./sharing.ts"
 
 /** What a schema cannot say: parts that need each other, and texts with a grammar of their own. */
@@ -81,17 +81,21 @@ function checkGrpcProvider({ addr, tls }: Exclude<SpecProviderSection, { url: st
 }
 
 function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
-  return Object.entries(upstreams).flatMap(([host, { mirrors = [], username, passwordFile }]) => {
+  return Object.entries(upstreams).flatMap(([host, upstream]) => {
     const path = ["registry", "upstreams", host]
-    const problems: Problem[] = []
-    if (/[/\s]/.test(host)) problems.push({ path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' })
-    for (const [index, mirror] of mirrors.entries())
-      if (!URL.canParse(mirror)) problems.push({ path: [...path, "mirrors", index], message: "is no URL" })
-    const [hasUser, hasPassword] = [(username ?? "") !== "", (passwordFile ?? "") !== ""]
-    if (hasUser && !hasPassword) problems.push({ path, message: '"username" needs "passwordFile"' })
-    if (hasPassword && !hasUser) problems.push({ path, message: '"passwordFile" needs "username"' })
-    return problems
+    const hostProblem = { path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' }
+    const mirrors = [...(upstream.mirrors ?? []).entries()].filter(([, mirror]) => !URL.canParse(mirror))
+    return [
+      ...(/[/\s]/.test(host) ? [hostProblem] : []),
+      ...mirrors.map(([index]) => ({ path: [...path, "mirrors", index], message: "is no URL" })),
+      ...halfLogin(upstream).map((message) => ({ path, message })),
+    ]
   })
+}
+
+function halfLogin({ username = "", passwordFile = "" }: UpstreamSection): readonly string[] {
+  if (username !== "" && passwordFile === "") return ['"username" needs "passwordFile"']
+  return username === "" && passwordFile !== "" ? ['"passwordFile" needs "username"'] : []
 }
 
 const NOT_YET = "is not available yet, remove it or turn it off"
