@@ -19,7 +19,7 @@ import { DiskPaths } from "./disk-path.ts"
 import { DiskSpool } from "./disk-spool.ts"
 import { FileCheck, type Verdict } from "./file-check.ts"
 import { prepareStore, readLayout } from "./layout.ts"
-import { chooseVictims, Quota, type StoreLimits } from "./quota.ts"
+import { chooseVictims, Quota, type Reservation, type StoreLimits } from "./quota.ts"
 import type { StoreStats, VerifyReport } from "./report.ts"
 import { scrub } from "./scrub.ts"
 import type { BlobStore, BypassReason, DocumentStore, ImageLog, StoreBypass } from "./store.ts"
@@ -93,7 +93,7 @@ export class DiskStore implements BlobStore, DocumentStore {
       const { dir } = await this.#ready()
       const reserved = size ?? UNKNOWN_BYTES
       const reservation = await this.#quota.reserve(reserved)
-      const kept = async (file: FileBlob) => await this.#kept(file)
+      const kept = async (file: FileBlob) => await this.#kept(file, reservation)
       const failed = (trouble: StoreBypass) => this.#note(trouble)
       const spool = DiskSpool.create({ paths: this.#paths, dir, reservation, reserved, kept, failed })
       return await spool.catch((error) => {
@@ -239,10 +239,12 @@ export class DiskStore implements BlobStore, DocumentStore {
     return this.#isOurs
   }
 
-  async #kept({ descriptor: { digest, size }, path }: FileBlob): Promise<void> {
+  /** From here on the index counts it, and not the reservation: counted twice, it would keep others out. */
+  async #kept({ descriptor: { digest, size }, path }: FileBlob, reservation: Reservation): Promise<void> {
     const stat = statOrNull(path)
     if (stat === null) return // somebody has removed it already
     const now = Date.now()
+    reservation.release()
     this.#index.set({ digest, size, usedAt: now, touchedAt: now, checked: stateOf(stat), checkedAt: now })
     this.#measure()
   }
