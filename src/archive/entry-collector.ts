@@ -1,0 +1,106 @@
+import { ArchiveError } from "./archive-error.ts"
+import type { FrameWriter } from "./frame-writer.ts"
+import { LayerEntries } from "./layer-entries.ts"
+import type { LayerEntry } from "./layer-entry.ts"
+import type { TarMember } from "./tar-member.ts"
+import type { TarSink } from "./tar-reader.ts"
+
+export interface EntryLimits {
+  readonly maxEntries: number
+  /** Of all names and link targets together. */
+  readonly maxNameBytes: number
+}
+
+interface Reading {
+  readonly member: TarMember
+  readonly path: string
+  readonly offset: number
+  readonly hasher: Bun.CryptoHasher
+}
+
+/** Turns what a reader of an archive finds into entries of a layer, and contents into frames. */
+export class EntryCollector implements TarSink {
+  readonly entries = new LayerEntries()
+  readonly #frames: FrameWriter
+  readonly #limits: EntryLimits
+  /** Entries that were not taken yet, and how much content they need. */
+  #fresh: { readonly entry: LayerEntry; readonly until: number }[] = []
+  #reading: Reading | null = null
+  #nameBytes = 0
+
+  constructor(frames: FrameWriter, limits: EntryLimits) {
+    this.#frames = frames
+    this.#limits = limits
+  }
+
+  /** True when an entry is complete that was not taken yet. */
+  get hasFresh(): boolean {
+    return this.#fresh.length > 0
+  }
+
+  member(member: TarMember): void {
+    this.#count(member)
+    const path = this.entries.place(member.name)
+    if (path === "" && member.type !== "directory") throw new ArchiveError("the root is no directory")
+    if (member.type === "file") {
+      const hasher = new Bun.CryptoHasher("sha256")
+      this.#reading = { member, path, offset: this.#frames.position, hasher }
+    } else if (member.type === "hardlink") this.#add(this.#linked(member, path))
+    else if (path !== "") this.#add(bareEntry(member, path))
+  }
+
+  content(bytes: Uint8Array): void {
+    this.#reading?.hasher.update(bytes)
+    this.#frames.add(bytes)
+  }
+
+  memberEnd(): void {
+    const reading = this.#reading
+    if (reading === null) return
+    this.#reading = null
+    const { member, path, offset, hasher } = reading
+    const { type, mode, mtime, size } = member
+    this.#add({ path, type, link: "", mode, mtime, size, offset, sha256: hasher.digest("hex") })
+  }
+
+  /** The entries whose content is within the first `position` bytes of all contents, and not taken before. */
+  take(position: number): readonly LayerEntry[] {
+    const count = this.#fresh.findIndex(({ until }) => until > position)
+    const ready = count === -1 ? this.#fresh : this.#fresh.slice(0, count)
+    this.#fresh = count === -1 ? [] : this.#fresh.slice(count)
+    return ready.map(({ entry }) => entry)
+  }
+
+  #add(entry: LayerEntry): void {
+    this.entries.add(entry)
+    this.#fresh.push({ entry, until: this.#frames.position })
+  }
+
+  #count({ name, link }: TarMember): void {
+    this.#nameBytes += name.length + link.length
+    if (this.entries.size >= this.#limits.maxEntries)
+      throw new ArchiveError(`it has more than ${this.#limits.maxEntries} entries`)
+    if (this.#nameBytes > this.#limits.maxNameBytes)
+      throw new ArchiveError(`its names have more than ${this.#limits.maxNameBytes} bytes together`)
+  }
+
+  /** Another name for what the target is now; one that is not in this archive is looked for in the layers below. */
+  #linked(member: TarMember, path: string): LayerEntry {
+    const link = this.entries.place(member.link)
+    const target = this.entries.find(link)
+    if (target?.type === "directory" || link === "")
+      throw new ArchiveError("a link makes a second name for a directory")
+    return target === null ? { ...bareEntry(member, path), link } : { ...target, path }
+  }
+}
+
+const bareEntry = ({ type, link, mode, mtime }: TarMember, path: string): LayerEntry => ({
+  path,
+  type,
+  link: type === "symlink" ? link : "",
+  mode,
+  mtime,
+  size: 0,
+  offset: 0,
+  sha256: "",
+})

@@ -1,0 +1,16 @@
+import type { ScanBatch, ScanLimits } from "./scan-layer.ts"
+
+/** From the thread that has the layer to the one that scans it. */
+export type ToScanner =
+  | { readonly kind: "begin"; readonly limits: ScanLimits }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "end" }
+  /** A batch is where it belongs, so another may come. */
+  | { readonly kind: "taken" }
+
+export type FromScanner =
+  /** So many bytes are used up, so more may come. */
+  | { readonly kind: "used"; readonly bytes: number }
+  | { readonly kind: "batch"; readonly batch: ScanBatch }
+  | { readonly kind: "done"; readonly index: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "failed"; readonly message: string }
