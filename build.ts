@@ -1,4 +1,5 @@
 import { mkdir, rm } from "node:fs/promises"
+import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { writeImage } from "./deploy/image/write-image.ts"
 import { writeSbom } from "./deploy/sbom.ts"
@@ -31,6 +32,8 @@ function commitOf(): string {
 }
 
 const commit = commitOf()
+/** Threads begin in files of their own, which are found by their path from the first one's directory. */
+const WORKER = "./archive/scan-worker.ts"
 
 /** Null: for this machine. Gives the file. */
 async function build(target: (typeof TARGETS)[number] | null): Promise<string> {
@@ -39,9 +42,15 @@ async function build(target: (typeof TARGETS)[number] | null): Promise<string> {
   await rm(outfile, { force: true })
   const flags = ["--compile", "--minify-syntax", "--minify-whitespace", "--bytecode", "--format=esm"]
   const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"]
-  const stamp = ["--define", `BUILD_COMMIT=${JSON.stringify(commit)}`]
+  const stamp = [
+    "--define",
+    `BUILD_COMMIT=${JSON.stringify(commit)}`,
+    "--define",
+    `SCAN_WORKER=${JSON.stringify(WORKER)}`,
+  ]
   const machine = target === null ? [] : [`--target=bun-${target}`]
-  output([process.execPath, "build", "src/main.ts", ...flags, ...isolation, ...stamp, ...machine, "--outfile", outfile])
+  const entries = ["src/main.ts", join("src", WORKER)]
+  output([process.execPath, "build", ...entries, ...flags, ...isolation, ...stamp, ...machine, "--outfile", outfile])
   console.log(`${outfile}: ${Math.round(Bun.file(outfile).size / 1e6)} MB, commit ${commit}`)
   return outfile
 }

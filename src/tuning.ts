@@ -90,6 +90,28 @@ export interface Tuning {
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
   /** How long a client may take nothing of its answer, once half of the requests that can be served are in progress. */
   readonly serving: { readonly stallSeconds: number; readonly idleSeconds: number }
+  /** Of the files inside images. */
+  readonly files: {
+    readonly scan: {
+      /** What an archive may be at most. */
+      readonly limits: {
+        readonly maxEntries: number
+        readonly maxNameBytes: number
+        readonly maxBytes: number
+        readonly maxRatio: number
+        readonly ratioFromBytes: number
+      }
+      readonly concurrency: number
+      /** How long a layer that could not be read is not tried again. */
+      readonly failureMs: number
+      /** Memory for indexes of layers. */
+      readonly memoryBytes: number
+    }
+    /** Memory for small files. */
+    readonly memoryBytes: number
+    /** Between two attempts to read an image that should be ready before the server is. */
+    readonly prePullRetryMs: number
+  }
   readonly maintenanceMs: number
   readonly redis: RedisPolicy
   readonly ipfs: IpfsTuning
@@ -162,6 +184,22 @@ export const PRODUCTION: Tuning = {
   credentials: { helperMs: 10_000, knownMs: 60_000, refusedMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
   serving: { stallSeconds: 240, idleSeconds: 180 },
+  files: {
+    scan: {
+      limits: {
+        maxEntries: 1_000_000,
+        maxNameBytes: 128 * MIB,
+        maxBytes: 10 * 1024 * MIB,
+        maxRatio: 200,
+        ratioFromBytes: 64 * MIB,
+      },
+      concurrency: 2,
+      failureMs: 5000,
+      memoryBytes: 256 * MIB,
+    },
+    memoryBytes: 64 * MIB,
+    prePullRetryMs: 10_000,
+  },
   maintenanceMs: 10 * 60 * 1000,
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {

@@ -11,7 +11,7 @@ interface ImageConfig {
 }
 
 /** What to paste into another terminal. Pulls the image to find out, so it rejects when it cannot be pulled. */
-export async function commands(host: string): Promise<string> {
+export async function commands(host: string, files: string): Promise<string> {
   const image = `${host}/${NAME}`
   const api = `http://${host}/v2/${NAME}`
   const layer = await layerWith(ADDED, host)
@@ -27,6 +27,9 @@ ${needs("curl")}
   curl -s ${api}/manifests/latest; echo
 ${needs("curl", "tar")}
   curl -s ${api}/blobs/${layer} | tar -xO ${ADDED.slice(1)}
+${needs("curl")}, for files by their path in the image
+  curl -s http://${files}/${NAME}:latest${ADDED}
+  curl -s http://${files}/${NAME}:latest/opt/notes/notes.txt
 ${needs("skopeo")}
   skopeo --insecure-policy copy --src-tls-verify=false docker://${image}:latest oci:\${TMPDIR:-/tmp}/hello:latest
 ${needs("docker")}
@@ -37,6 +40,7 @@ ${needs("ctr")}
   ${sudo}ctr images pull --plain-http ${image}:latest && ${sudo}ctr run --rm ${image}:latest hello
 
 The API is described at http://${host}/swagger
+The inside of the image is shown at http://${files}/-/images/${NAME}:latest
 Change specs.json or the directory notes, and pull again. Ctrl-C ends.
 `
 }

@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   try {
     const config = await loadConfig(CONFIG)
     const app = await startApp(quickstart(config, store), { log })
-    console.log(await commands(`127.0.0.1:${app.registryPort}`))
+    console.log(await commands(`127.0.0.1:${app.registryPort}`, `127.0.0.1:${app.blobservePort}`))
     await interrupted
     await app.stop(true)
   } finally {
@@ -25,13 +25,20 @@ async function main(): Promise<void> {
   }
 }
 
-/** The variable PORT takes another port than the file's. */
+/** The variable PORT takes other ports than the file's: its own for the registry, and the next one for the files. */
 function quickstart(config: Config, store: string): Config {
-  const { registry } = config
-  if (registry === null) throw new Error(`${CONFIG}: there is no section "registry"`)
+  const { blobserve, registry } = config
+  if (registry === null || blobserve === null) throw new Error(`${CONFIG}: there is no "registry" or no "blobserve"`)
   const text = process.env["PORT"] ?? ""
   if (!/^\d{0,5}$/.test(text)) throw new Error(`The variable PORT is ${JSON.stringify(text)}, expected a number`)
-  return { ...config, registry: { ...registry, store, port: text === "" ? registry.port : Number(text) } }
+  const port = Number(text)
+  const ports = text === "" ? [registry.port, blobserve.port] : [port, port === 0 ? 0 : port + 1]
+  const [registryPort = 0, filesPort = 0] = ports
+  return {
+    ...config,
+    registry: { ...registry, store, port: registryPort },
+    blobserve: { ...blobserve, port: filesPort },
+  }
 }
 
 const log = createLogger({

@@ -1,4 +1,4 @@
-import type { Config, RegistryConfig } from "../config/load.ts"
+import { type Config, imageSettings } from "../config/load.ts"
 import { httpApp } from "../http/app.ts"
 import type { Listener } from "../http/server.ts"
 import { traced } from "../http/traced.ts"
@@ -9,11 +9,12 @@ import { Readiness } from "../telemetry/readiness.ts"
 import { untraced } from "../telemetry/tracer.ts"
 import { PRODUCTION, type Tuning } from "../tuning.ts"
 import { VERSION } from "../version.ts"
+import { type Blobserve, buildBlobserve } from "./blobserve.ts"
 import { CurrentRegistry } from "./current-registry.ts"
 import { keepUp } from "./disk.ts"
 import { followConfig } from "./follow-config.ts"
 import { type Kept, openKept } from "./kept.ts"
-import { listenOperation, listenRegistry, listenWithoutTls } from "./listeners.ts"
+import { listenOperation, listenServices, type Service, type ServiceListener } from "./listeners.ts"
 import { type OpenLogin, openLogin } from "./login.ts"
 import type { Tools } from "./tools.ts"
 import { openTracer } from "./tracing.ts"
@@ -32,6 +33,8 @@ export interface AppOptions {
 export interface RunningApp {
   /** Of the registry; null where the configuration has none. */
   readonly registryPort: number | null
+  /** Of the server for files of images; null where the configuration has none. */
+  readonly blobservePort: number | null
   /** As it is now: the file may have changed since the start. */
   readonly config: Config
   /** Says that it is not ready from now on, and asks clients to connect anew elsewhere; goes on serving. */
@@ -44,18 +47,20 @@ export interface RunningApp {
 export async function startApp(config: Config, options: AppOptions): Promise<RunningApp> {
   const { log, tuning = PRODUCTION } = options
   const { registry } = config
-  if (registry === null) throw new Error(`Cannot serve ${config.file}: it has no section "registry"`)
+  const settings = imageSettings(config)
   const tracer = await openTracer(config, log, tuning)
   const tools = { log, metrics: declareAllMetrics(), readiness: new Readiness(log), tracer, tuning }
-  const kept = await openKept(registry, tools)
+  const kept = await openKept(settings, tools)
   try {
-    const login = await openLogin(registry, tools)
-    const current = await CurrentRegistry.create(registry, kept, tools).catch((error) => {
+    const login = await openLogin(settings, tools)
+    const current = await CurrentRegistry.create(settings, kept, tools).catch((error) => {
       login.close()
       throw error
     })
-    const app = new App(config, { kept, current, login, tools })
-    await app.open(registry, options)
+    const base = { kept, current, settings, isShared: registry !== null }
+    const files = config.blobserve === null ? null : buildBlobserve(config.blobserve, base, tools)
+    const app = new App(config, { kept, current, login, files, tools })
+    await app.open(options)
     return app
   } catch (error) {
     await kept.close()
@@ -67,12 +72,14 @@ interface Parts {
   readonly kept: Kept
   readonly current: CurrentRegistry
   readonly login: OpenLogin
+  /** Null: no files of images are served. */
+  readonly files: Blobserve | null
   readonly tools: Tools
 }
 
 class App implements RunningApp {
   readonly #parts: Parts
-  readonly #serving: Listener[] = []
+  readonly #serving: ServiceListener[] = []
   readonly #operation: Listener[] = []
   readonly #background = new AbortController()
   #config: Config
@@ -84,7 +91,15 @@ class App implements RunningApp {
   }
 
   get registryPort(): number | null {
-    return this.#serving[0]?.port ?? null
+    return this.#portOf("registry")
+  }
+
+  get blobservePort(): number | null {
+    return this.#portOf("files")
+  }
+
+  #portOf(service: Service): number | null {
+    return this.#serving.find((listener) => listener.service === service)?.port ?? null
   }
 
   get config(): Config {
@@ -92,14 +107,15 @@ class App implements RunningApp {
   }
 
   /** Rejects, with every port closed again, when one cannot be opened. */
-  async open(registry: RegistryConfig, options: AppOptions): Promise<void> {
-    const { current, kept, login, tools } = this.#parts
+  async open(options: AppOptions): Promise<void> {
+    const { current, files, kept, login, tools } = this.#parts
     const { log, readiness, tuning } = tools
     try {
-      await this.#listen(registry, options)
+      await this.#listen(options)
       if (options.isFollowing === true) await this.#follow()
       readiness.ok("serving")
     } catch (error) {
+      await files?.close()
       current.close()
       login.close()
       await Promise.all([...this.#serving, ...this.#operation].map((listener) => listener.stop(true)))
@@ -107,23 +123,22 @@ class App implements RunningApp {
     }
     current.watch()
     void keepUp(kept.store, tuning, this.#background.signal)
-    if (registry.store === null)
+    if (files !== null && files.store !== null) void keepUp(files.store, tuning, this.#background.signal)
+    if (imageSettings(this.#config).store === null)
       log.warn('no "store" is configured, blobs are kept until this process ends', { path: kept.path })
     else log.info("using local filesystem to cache manifests and config", { storePath: kept.path })
   }
 
-  async #listen(
-    registry: RegistryConfig,
-    { level = { current: "info" }, mayShare = false }: AppOptions,
-  ): Promise<void> {
-    const { current, login, tools } = this.#parts
+  async #listen({ level = { current: "info" }, mayShare = false }: AppOptions): Promise<void> {
+    const { current, files, login, tools } = this.#parts
     const { log, metrics, readiness, tracer } = tools
     const facade = () => current.images
-    const app = httpApp({ facade, prefix: registry.prefix, ...login, version: VERSION, log, metrics })
+    const { prefix } = imageSettings(this.#config)
+    const app = httpApp({ facade, prefix, ...login, version: VERSION, log, metrics })
     const handle = tracer === untraced ? app : traced(app, tracer)
     const ports = { tools, mayShare }
-    this.#serving.push(await listenRegistry(registry, handle, ports))
-    this.#serving.push(...listenWithoutTls(this.#config, handle, ports))
+    const handles = { registry: handle, files: files?.handle ?? null }
+    for await (const listener of listenServices(this.#config, handles, ports)) this.#serving.push(listener)
     for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
   }
 
@@ -140,7 +155,8 @@ class App implements RunningApp {
   }
 
   async #close(): Promise<void> {
-    const { current, kept, login, tools } = this.#parts
+    const { current, files, kept, login, tools } = this.#parts
+    await files?.close()
     current.close()
     login.close()
     await kept.close()

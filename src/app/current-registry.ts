@@ -26,6 +26,14 @@ export class CurrentRegistry {
     return this.#registry.images
   }
 
+  get readers(): Registry["readers"] {
+    return this.#registry.readers
+  }
+
+  get upstreams(): Registry["upstreams"] {
+    return this.#registry.upstreams
+  }
+
   /** Begins to look whether what images are made of is there. */
   watch(): void {
     this.#registry.watch()

@@ -1,3 +1,4 @@
+import type { BlobserveConfig } from "../config/blobserve.ts"
 import type { Config, RegistryConfig } from "../config/load.ts"
 import { debugApp } from "../http/debug.ts"
 import { metricsApp } from "../http/metrics.ts"
@@ -16,13 +17,32 @@ export interface Ports {
   readonly mayShare: boolean
 }
 
+export type Service = "registry" | "registry without TLS" | "files"
+export type ServiceListener = Listener & { readonly service: Service }
+
+/** Opens the ports that the configuration has services for. Rejects when one cannot be opened. */
+export async function* listenServices(
+  config: Config,
+  handles: { readonly registry: Handle; readonly files: Handle | null },
+  ports: Ports,
+): AsyncGenerator<ServiceListener> {
+  const { blobserve, registry } = config
+  if (registry !== null) {
+    yield { ...(await listenRegistry(registry, handles.registry, ports)), service: "registry" }
+    for (const listener of listenWithoutTls(config, handles.registry, ports))
+      yield { ...listener, service: "registry without TLS" }
+  }
+  if (blobserve !== null && handles.files !== null)
+    yield { ...listenBlobserve(blobserve, handles.files, ports), service: "files" }
+}
+
 /** Rejects when the port cannot be opened, or there is no certificate for it. */
-export async function listenRegistry(
+async function listenRegistry(
   { host: hostname, port, tls }: RegistryConfig,
   handle: Handle,
   ports: Ports,
 ): Promise<Listener> {
-  const options = { ...registryOptions(handle, ports), hostname, port }
+  const options = { ...serviceOptions(handle, ports), hostname, port }
   const listener = tls === null ? listen(options) : await openTlsPort(tls, options, ports.tools)
   const message = `${tls === null ? "HTTP" : "HTTPS"} registry server listening`
   ports.tools.log.info(message, { addr: joinAddress(hostname, listener.port) })
@@ -30,13 +50,13 @@ export async function listenRegistry(
 }
 
 /** The registry without TLS where the environment asks for it, as the original had it: a failure is only logged. */
-export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, ports: Ports): readonly Listener[] {
+function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, ports: Ports): readonly Listener[] {
   if (noTlsDebugAddr === null) return []
   const { log } = ports.tools
   const env = "REGFAC_NO_TLS_DEBUG"
   try {
     const address = splitAddress(noTlsDebugAddr, "0.0.0.0")
-    const listener = listen({ ...registryOptions(handle, ports), ...address })
+    const listener = listen({ ...serviceOptions(handle, ports), ...address })
     log.warn("serving without TLS, too", { env, addr: joinAddress(address.hostname, listener.port) })
     return [listener]
   } catch (error) {
@@ -45,12 +65,18 @@ export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, por
   }
 }
 
-function registryOptions(handle: Handle, { mayShare, tools }: Ports) {
+function serviceOptions(handle: Handle, { mayShare, tools }: Ports) {
   const { log, metrics, tuning } = tools
   const { requests } = fileBudget(tuning)
   const { idleSeconds, stallSeconds: seconds } = tuning.serving
   const stall = { patientRequests: Math.floor(requests / 2), seconds, idleSeconds }
   return { handle, log, metrics, maxConcurrent: requests, stall, mayShare }
+}
+
+function listenBlobserve({ host: hostname, port }: BlobserveConfig, handle: Handle, ports: Ports): Listener {
+  const listener = listen({ ...serviceOptions(handle, ports), hostname, port, route: "file" })
+  ports.tools.log.info("blob HTTP server listening", { addr: joinAddress(hostname, listener.port) })
+  return listener
 }
 
 export interface Operation {

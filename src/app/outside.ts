@@ -4,6 +4,7 @@ import type { Egress } from "../egress/egress.ts"
 import { fetchEgress } from "../egress/fetch-egress.ts"
 import { Guard } from "../egress/guard.ts"
 import { limitedEgress } from "../egress/limited-egress.ts"
+import { measuredEgress } from "../egress/measured-egress.ts"
 import { pacedEgress } from "../egress/paced-egress.ts"
 import { followRedirects } from "../egress/redirects.ts"
 import { probeTcp } from "../egress/tcp-probe.ts"
@@ -51,7 +52,7 @@ export function buildEgress(
   const onBreaker = (host: string, isOpen: boolean) => {
     if (upstreams.has(canonicalHost(host))) metrics.breakerOpen.set({ dependency: canonicalHost(host) }, isOpen ? 1 : 0)
   }
-  const direct = fetchEgress({ ...egress, clock, dialer, guard, proxies, hostSettings })
+  const direct = measuredEgress(fetchEgress({ ...egress, clock, dialer, guard, proxies, hostSettings }), metrics)
   const mannered = limitedEgress(pacedEgress(direct, { ...egress, clock, onBreaker }), { ...egress, clock })
   const redirected = followRedirects(mannered, { allowsPlainHTTP: (host) => isPlain(upstreams, host) })
   const operator = tracer === untraced ? redirected : tracedEgress(redirected, tracer)

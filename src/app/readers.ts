@@ -8,7 +8,7 @@ import { UrlLayerSource } from "../layer/url.ts"
 import type { Trust } from "../oci/reference.ts"
 import type { DiskStore } from "../store/disk.ts"
 import { allowUpstreams } from "../upstream/policy.ts"
-import type { ImageReader } from "../upstream/upstream.ts"
+import type { ImageReader, Upstream } from "../upstream/upstream.ts"
 import { buildUpstream } from "./outside.ts"
 import type { Secrets } from "./secrets.ts"
 import type { Sharing } from "./sharing.ts"
@@ -16,6 +16,7 @@ import type { Tools } from "./tools.ts"
 
 export interface Readers {
   readonly readers: Readonly<Record<Trust, ImageReader>>
+  readonly upstreams: Readonly<Record<Trust, Upstream>>
   /** The layers that come from elsewhere. */
   readonly fetched: Readonly<Record<Trust, Pick<LayerSources, "image" | "url">>>
 }
@@ -34,9 +35,13 @@ export function buildReaders(
   { store, sharing, downloads, egress, keychain }: Means,
   tools: Tools,
 ): Readers {
+  const upstreams = {
+    operator: buildUpstream(config, { egress: egress.operator, keychain }, tools),
+    remote: buildUpstream(config, { egress: egress.remote, keychain }, tools),
+  }
   const read = (trust: Trust) =>
     new CachedImages({
-      upstream: buildUpstream(config, { egress: egress[trust], keychain }, tools),
+      upstream: upstreams[trust],
       policy: allowUpstreams(config.allowedUpstreams),
       documents: sharing.documents,
       downloads,
@@ -54,5 +59,6 @@ export function buildReaders(
     image: new ImageLayerSource(readers[trust]),
     url: new UrlLayerSource({ egress: egress[trust], downloads, store, facts: store.facts("layer") }),
   })
-  return { readers, fetched: { operator: fetchedBy("operator"), remote: fetchedBy("remote") } }
+  const fetched = { operator: fetchedBy("operator"), remote: fetchedBy("remote") }
+  return { readers, upstreams, fetched }
 }

@@ -12,7 +12,7 @@ import type { Workshop } from "../layer/import-layer.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Kept } from "./kept.ts"
 import { buildEgress } from "./outside.ts"
-import { buildReaders } from "./readers.ts"
+import { buildReaders, type Readers } from "./readers.ts"
 import { openSecrets } from "./secrets.ts"
 import { openSpecProviders } from "./spec-providers.ts"
 import { openStaticLayers, staticRequests } from "./static-layers.ts"
@@ -25,6 +25,8 @@ export interface Registry {
   watch(): void
   /** For a configuration that has changed: another list takes the place of this one when all of it is loaded. */
   replaceStaticLayers(layers: readonly StaticLayerConfig[]): void
+  readonly readers: Readers["readers"]
+  readonly upstreams: Readers["upstreams"]
   close(): void
 }
 
@@ -39,7 +41,7 @@ export async function buildRegistry(config: RegistryConfig, kept: Kept, tools: T
     secrets.close()
     throw error
   })
-  const { readers, fetched } = buildReaders(config, { ...kept, egress, keychain: secrets.keychain }, tools)
+  const { readers, upstreams, fetched } = buildReaders(config, { ...kept, egress, keychain: secrets.keychain }, tools)
   const made = madeLayers({ openSpool: withFallback(spool, openDiscard), facts: store.facts("layer") }, clock)
   const layers = { operator: { ...made, ...fetched.operator }, remote: { ...made, ...fetched.remote } }
   const { defaultPlatform } = config
@@ -75,7 +77,7 @@ export async function buildRegistry(config: RegistryConfig, kept: Kept, tools: T
     staticLayers.watch()
   }
   const replaceStaticLayers = (list: readonly StaticLayerConfig[]) => staticLayers.replace(staticRequests(list))
-  return { images, watch, replaceStaticLayers, close }
+  return { images, readers, upstreams, watch, replaceStaticLayers, close }
 }
 
 /** The layers that are made of what is on this machine or in the spec. */

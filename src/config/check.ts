@@ -1,5 +1,6 @@
 import type { Problem } from "../lib/validate.ts"
 import { parseReference } from "../oci/reference.ts"
+import { checkBlobserve } from "./blobserve.ts"
 import type { ConfigFile, SpecProviderSection, UpstreamSection } from "./schema.ts"
 import { sharingProblems } from "./sharing.ts"
 
@@ -9,10 +10,11 @@ export function checkMeaning(config: ConfigFile): readonly Problem[] {
   if (registry === undefined && config.blobserve === undefined) {
     return [{ path: [], message: 'expected "registry" or "blobserve", there is nothing to serve' }]
   }
-  const ofTracing = checkTracing(config)
-  if (registry === undefined) return ofTracing
+  const files = config.blobserve === undefined ? [] : checkBlobserve(config.blobserve)
+  const ofOthers = [...checkTracing(config), ...files]
+  if (registry === undefined) return ofOthers
   const checks = [checkAuth, checkTls, checkStaticLayers, checkSpecProviders, checkUpstreams, sharingProblems]
-  return [...ofTracing, ...checks.flatMap((check) => check(registry))]
+  return [...ofOthers, ...checks.flatMap((check) => check(registry))]
 }
 
 function checkTracing({ tracing }: ConfigFile): readonly Problem[] {
@@ -101,9 +103,7 @@ function halfLogin({ username = "", passwordFile = "" }: UpstreamSection): reado
 const NOT_YET = "is not available yet, remove it or turn it off"
 
 /** Sections that are understood but that nothing serves so far, and whether a file uses them. */
-export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = [
-  [["blobserve"], ({ blobserve }) => blobserve !== undefined],
-]
+export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = []
 
 export const unavailableSections = (config: ConfigFile): readonly Problem[] =>
   UNAVAILABLE.filter(([, isUsed]) => isUsed(config)).map(([path]) => ({ path, message: NOT_YET }))

@@ -5,6 +5,7 @@ import { type JsonText, parseJsonText } from "../lib/json-text.ts"
 import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
 import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts"
 import { canonicalHost } from "../oci/reference.ts"
+import { type BlobserveConfig, storeOf, toBlobserve } from "./blobserve.ts"
 import { checkMeaning, unavailableSections } from "./check.ts"
 import { explainFormerKeys } from "./former-keys.ts"
 import {
@@ -32,6 +33,9 @@ export interface Config {
   readonly registry: RegistryConfig | null
   /** Where the registry is served without TLS, too, to look for faults; null: nowhere. */
   readonly noTlsDebugAddr: string | null
+  readonly blobserve: BlobserveConfig | null
+  /** In place of a registry's settings, where files are served without one. */
+  readonly alone: RegistryConfig
 }
 
 export interface TracingConfig {
@@ -143,7 +147,12 @@ function parsed(file: string, content: string): JsonText {
 }
 
 function toConfig(file: string, config: ConfigFile, env: Environment): Config {
+  const dir = dirname(file)
+  const paths = pathsOf(dir, env)
   const { dockerAuth } = config
+  const registry = config.registry === undefined ? null : toRegistry(paths, config.registry, { env, dockerAuth })
+  const blobserve = config.blobserve === undefined ? null : toBlobserve(dir, config.blobserve)
+  const alone = toRegistry(paths, {}, { env: {}, dockerAuth })
   return {
     file,
     noTlsDebugAddr: env["REGFAC_NO_TLS_DEBUG"] || null,
@@ -154,10 +163,9 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
     tracing: toTracing(config.tracing),
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
     shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
-    registry:
-      config.registry === undefined
-        ? null
-        : toRegistry(pathsOf(dirname(file), env), config.registry, { env, dockerAuth }),
+    registry,
+    blobserve,
+    alone: { ...alone, ...(blobserve === null ? {} : storeOf(blobserve)) },
   }
 }
 
@@ -170,6 +178,8 @@ function toTracing({
     ? null
     : { endpoint: new URL(`${otlpEndpoint.replace(/\/+$/, "")}/v1/traces`), sampleRatio }
 }
+/** Where images come from and are kept. */
+export const imageSettings = ({ alone, registry }: Config): RegistryConfig => registry ?? alone
 
 /** What a section depends on besides itself. */
 interface Surroundings {

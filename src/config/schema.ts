@@ -196,9 +196,9 @@ const registry = closed(
 
 const search = Type.String({ description: "Text to replace." })
 const replacement = Type.String({ description: "Text in its place." })
-const path = Type.String({ description: "The file, from workdir on." })
+const path = Type.String({ description: "The file, from the root of the image on." })
 const repo = closed({
-  prePull: texts("Tags whose files are made ready at the start."),
+  prePull: texts("Tags and digests whose files are made ready at the start."),
   workdir: text("Directory of the image that is served as the root."),
   layers: Type.Optional(
     Type.Union([Type.Literal("first"), Type.Literal("all")], {
@@ -214,25 +214,34 @@ const repo = closed({
       description: "Changes to index.html, with what the asking proxy names.",
     }),
   ),
+  cors: texts('Origins whose pages may read the files, or "*" for all.'),
 })
 const blobserve = closed(
   {
     port: port(32_224, "Port of the file server; 0 takes a free one."),
+    host: Type.Optional(Type.String({ default: "0.0.0.0", description: "Address to listen on." })),
     timeout: Type.Optional(
       Type.Union(
         [
           Type.String({ pattern: DURATION, expected: 'a duration like "5s"' }),
           Type.Integer({ minimum: 0, expected: "nanoseconds" }),
         ],
-        { default: "5s", description: "How long a request waits for an image; a number is nanoseconds." },
+        {
+          default: "5s",
+          description: "How long a request waits for its file; 0 is for ever, a number is nanoseconds.",
+        },
       ),
     ),
-    repos: Type.Optional(Type.Record(Type.String(), repo, { description: "Settings by canonical repository." })),
+    repos: Type.Optional(
+      Type.Record(Type.String(), repo, {
+        description: "Settings by canonical repository, by oci:DIR, or by the name of a composed image.",
+      }),
+    ),
     allowAnyRepo: flag("Serve repositories that are not listed, too."),
     blobSpace: Type.Optional(
       closed(
         {
-          location: file("Directory for content of layers."),
+          location: file("Directory for it. Without one, it is kept in the registry's store."),
           maxSizeBytes: bytes(0, "What it may hold; 0 is no limit."),
         },
         "Where content of layers is kept.",
@@ -291,6 +300,7 @@ export const configSchema = closed(
 
 export type ConfigFile = Static<typeof configSchema>
 export type RegistrySection = NonNullable<ConfigFile["registry"]>
+export type BlobserveSection = NonNullable<ConfigFile["blobserve"]>
 export type UpstreamSection = Static<typeof upstream>
 export type SpecProviderSection = Static<typeof specProvider>
 export type StaticLayerSection = Static<typeof staticLayer>

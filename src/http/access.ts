@@ -6,6 +6,8 @@ import type { Metrics } from "../telemetry/metrics.ts"
 export interface AccessOptions {
   readonly log: Logger
   readonly metrics: Metrics
+  /** Null: the path tells. */
+  readonly route: Route | null
 }
 
 export interface Exchange {
@@ -21,11 +23,11 @@ export interface Exchange {
  * One line and one count per request. An answer whose length is known is recorded when it is handed over, a stream
  * when it has ended or was broken off.
  */
-export function recordAccess({ log, metrics }: AccessOptions, exchange: Exchange): Response {
+export function recordAccess({ log, metrics, route: fixed }: AccessOptions, exchange: Exchange): Response {
   const { request, response, startedAt, user } = exchange
   const { body, headers, status } = response
   const path = pathOf(request.url)
-  const route = routeOf(path)
+  const route = fixed ?? routeOf(path)
   metrics.httpRequests.inc({ route, code: status })
   const seconds = (performance.now() - startedAt) / 1000
   metrics.httpSeconds.observe({ route }, seconds)

@@ -3,7 +3,6 @@ import type { LocatedBlob } from "../blob/blob.ts"
 import { allowsRange, matchesNone } from "../lib/conditional.ts"
 import { type ByteRange, parseRange } from "../lib/range.ts"
 import { RegistryError } from "../oci/error.ts"
-import { COMMON_HEADERS } from "./common-headers.ts"
 import { errorResponse } from "./error.ts"
 
 export interface Presentation {
@@ -26,10 +25,8 @@ export async function respond(request: Request, blob: LocatedBlob, presentation:
   const headers: Record<string, string> = {
     "content-type": presentation.contentType,
     "cache-control": presentation.cacheControl,
-    "docker-content-digest": digest,
     etag: `"${digest}"`,
     "accept-ranges": "bytes",
-    ...COMMON_HEADERS,
   }
   if (presentation.headers !== undefined) Object.assign(headers, presentation.headers)
   if (matchesNone(request.headers.get("if-none-match"), digest)) {

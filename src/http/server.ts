@@ -1,5 +1,6 @@
 import { steerConnectionsToSecond } from "../lib/steer-connections.ts"
 import { passingCulprit, RegistryError } from "../oci/error.ts"
+import type { Route } from "../telemetry/labels.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { recordAccess } from "./access.ts"
@@ -32,6 +33,8 @@ export interface ListenOptions {
   readonly mayShare: boolean
   /** Absent: plain HTTP. */
   readonly credentials?: TlsCredentials
+  /** What all requests of the port are counted as; without it, their path tells. */
+  readonly route?: Route
 }
 
 /**
@@ -79,7 +82,7 @@ export const joinAddress = (hostname: string, port: number): string =>
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
 function serve(
-  { credentials, hostname, port, handle, log, maxConcurrent, metrics, stall }: ListenOptions,
+  { credentials, hostname, port, handle, log, maxConcurrent, metrics, route, stall }: ListenOptions,
   state: { readonly isRetired: boolean },
 ) {
   return Bun.serve({
@@ -100,7 +103,8 @@ function serve(
       if (state.isRetired) response.headers.set("connection", "close")
       limitSilence(server, incoming, response, stall)
       if (metrics === null) return response
-      return recordAccess({ log, metrics }, { request: request ?? incoming, response, startedAt, user: caller.user })
+      const exchange = { request: request ?? incoming, response, startedAt, user: caller.user }
+      return recordAccess({ log, metrics, route: route ?? null }, exchange)
     },
     error: (error) => {
       log.error("cannot answer", { error })

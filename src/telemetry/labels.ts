@@ -5,4 +5,4 @@ export type Outcome = "hit" | "miss" | "error"
 /** What an upstream is asked for. */
 export type UpstreamKind = "manifest" | "blob" | "tags" | "referrers" | "token"
 /** What a client asks for. */
-export type Route = "base" | "manifest" | "blob" | "tags" | "referrers" | "other"
+export type Route = "base" | "manifest" | "blob" | "tags" | "referrers" | "file" | "other"

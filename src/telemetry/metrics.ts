@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { createFileMetrics } from "./file-metrics.ts"
 import { grpcMetrics } from "./grpc-metrics.ts"
 import { SOURCE_NAMES } from "./labels.ts"
 import { goroutines, originalMetrics } from "./original-metrics.ts"
@@ -30,6 +31,7 @@ function declareMetrics(registry: Registry) {
     ...blobs(declare),
     ...upstreams(declare),
     ...sharing(declare),
+    ...createFileMetrics(registry),
   }
 }
 

@@ -59,6 +59,7 @@ export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
   credentials: { ...PRODUCTION.credentials, refusedMs: 1 },
   windows: { count: 32, bytes: 200_000, patienceMs: 20 },
   serving: { ...PRODUCTION.serving, stallSeconds: 240 },
+  files: PRODUCTION.files,
   maintenanceMs: 50,
   tls: { handoverMs: 50 },
 }

@@ -327,10 +327,6 @@ describe("what is wrong with a configuration", () => {
     expect(await problems({ registry })).toContain(`config.json:1: registry.${message}`)
   })
 
-  test.each([[{ blobserve: {} }, "blobserve"]])("%j is not available yet", async (value, path) => {
-    expect(await problems(value)).toBe(`config.json:1: ${path}: is not available yet, remove it or turn it off`)
-  })
-
   test.each([
     [
       {

@@ -7,6 +7,7 @@ import { image, layer } from "../helpers/images.ts"
 import { skopeo } from "../helpers/lab.ts"
 import { needs, run } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 setDefaultTimeout(60_000)
@@ -133,7 +134,10 @@ describe.skipIf(required.isMissing)(`an image that cannot be made${required.note
   test("specs that are broken later on are not used, and told of in the log; correct ones are", async () => {
     writeFileSync(join(facade.dir, "specs.json"), '{ "good": { "baseRef": "scratch", "layer": [] } }')
     expect(await inspect("good")).toMatchObject({ code: 0 })
-    const refused = facade.logs.find(({ message }) => message === "cannot use changed file, the old one stays in use")
+    const isRefusal = (entry: Readonly<Record<string, unknown>>) =>
+      entry["message"] === "cannot use changed file, the old one stays in use"
+    await until(() => facade.logs.some(isRefusal)) // the binary writes its log when it gets to it
+    const refused = facade.logs.find(isRefusal)
     expect(refused?.["error"]).toContain('good.layer: unknown key, did you mean "layers"?')
 
     facade.writeSpecs({ good: { baseRef: "scratch", config: { labels: { now: "new" } } } })

@@ -71,11 +71,13 @@ describe("the quickstart", () => {
 
   const curl = needs("curl", "tar")
   test.skipIf(curl.isMissing)(`prints commands for curl that work as they are${curl.note}`, async () => {
-    const [tags, manifest, file] = pasted(quickstart.text, "curl")
+    const [tags, manifest, file, byPath, notes] = pasted(quickstart.text, "curl")
 
     expect(JSON.parse(await output(["sh", "-c", tags ?? ""]))).toEqual({ name: "fixed/hello", tags: ["latest"] })
     expect(JSON.parse(await output(["sh", "-c", manifest ?? ""])).manifests).toHaveLength(2)
     expect(await output(["sh", "-c", file ?? ""])).toBe("This file was added while the image was pulled.\n")
+    expect(await output(["sh", "-c", byPath ?? ""])).toBe("This file was added while the image was pulled.\n")
+    expect(await output(["sh", "-c", notes ?? ""])).toContain("This one comes from the directory")
   })
 
   const client = needs("root", "skopeo", "umoci", "runc")

@@ -80,7 +80,7 @@ describe.each(["source", "binary"] as Mode[])("metrics from %s", (mode) => {
 
     for (const name of names) {
       const family = name.replace(/_(?:bucket|sum|count)$/, "")
-      expect(name).toMatch(/^(?:registry_facade|gitpod_registry_facade|process|go)_/)
+      expect(name).toMatch(/^(?:registry_facade|gitpod_registry_facade|process|go|http_(?:server|client)_requests)_/)
       expect(text).toMatch(new RegExp(`^# HELP ${family}(?:_count)? \\S`, "m"))
       expect(text).toMatch(new RegExp(`^# TYPE ${family}(?:_count)? (?:counter|gauge|histogram)$`, "m"))
     }

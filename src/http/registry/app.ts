@@ -1,10 +1,12 @@
 import { Elysia } from "elysia"
 import type { LocatedBlob } from "../../blob/blob.ts"
 import type { Facade } from "../../facade/facade.ts"
+import type { Descriptor } from "../../oci/descriptor.ts"
 import { RegistryError } from "../../oci/error.ts"
 import { OCI_INDEX } from "../../oci/media-type.ts"
 import { isDigestTag } from "../../oci/reference.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
+import { COMMON_HEADERS } from "../common-headers.ts"
 import { type Presentation, respond } from "../respond.ts"
 import { warningHeader } from "../warning.ts"
 import { wantsSingleManifest } from "./accept.ts"
@@ -53,11 +55,11 @@ async function answer(asked: Asked): Promise<Response> {
       return await taggedManifest(route.name, route.tag, asked)
     case "manifest-by-digest": {
       const document = await options.facade().document(route.name, route.digest, request.signal)
-      return await respond(request, { kind: "bytes", ...document }, lasting(document.descriptor.mediaType, options))
+      return await respond(request, { kind: "bytes", ...document }, lasting(document.descriptor, options))
     }
     case "blob": {
       const blob = await options.facade().blob(route.name, route.digest, request.signal)
-      const response = await respond(request, blob, lasting(blob.descriptor.mediaType, options))
+      const response = await respond(request, blob, lasting(blob.descriptor, options))
       if (request.method === "GET") countBytes(options.metrics, blob, response)
       return response
     }
@@ -89,6 +91,7 @@ async function taggedManifest(name: string, tag: string, { request, options }: A
   const { root, single, stale } = await options.facade().image(name, request.signal).catch(asManifestUnknown)
   const document = wantsSingleManifest(request.headers.get("accept")) ? (single ?? root) : root
   const headers = {
+    ...digestHeader(document.descriptor),
     ...(root === single ? {} : { vary: "Accept" }),
     ...(stale.length === 0
       ? {}
@@ -119,13 +122,16 @@ function referrers({ artifactType }: Asked["query"]): Response {
   return json(EMPTY_REFERRERS, OCI_INDEX, { "cache-control": "no-cache", ...filtered })
 }
 
+const digestHeader = ({ digest }: Descriptor) => ({ ...COMMON_HEADERS, "docker-content-digest": digest })
+
 const LASTING = "max-age=31536000, immutable, no-transform"
 const PUBLIC = `public, ${LASTING}`
 const PRIVATE = `private, ${LASTING}`
 
-const lasting = (contentType: string, { isPrivate }: RegistryAppOptions): Presentation => ({
-  contentType,
+const lasting = (descriptor: Descriptor, { isPrivate }: RegistryAppOptions): Presentation => ({
+  contentType: descriptor.mediaType,
   cacheControl: isPrivate ? PRIVATE : PUBLIC,
+  headers: digestHeader(descriptor),
 })
 
 /** With its body for HEAD too: Elysia counts it where it answers HEAD itself, and Bun leaves it out. */

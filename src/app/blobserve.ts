@@ -1,0 +1,125 @@
+import { Downloads } from "../blob/downloads.ts"
+import { withFallback } from "../blob/fallback-spool.ts"
+import { Contents } from "../blobserve/contents.ts"
+import { Files } from "../blobserve/files.ts"
+import { StoredImageFinder } from "../blobserve/image-finder.ts"
+import { KeptLayers } from "../blobserve/kept-layers.ts"
+import { Layers } from "../blobserve/layers.ts"
+import { Ownership } from "../blobserve/ownership.ts"
+import type { BlobserveConfig } from "../config/blobserve.ts"
+import type { RegistryConfig } from "../config/load.ts"
+import { classifyAddress } from "../egress/address-class.ts"
+import { blobserveApp } from "../http/blobserve/app.ts"
+import type { Handle } from "../http/server.ts"
+import type { DiskStore } from "../store/disk.ts"
+import type { CurrentRegistry } from "./current-registry.ts"
+import { openStore, windowSpools } from "./disk.ts"
+import { fileBudget } from "./file-budget.ts"
+import type { Kept } from "./kept.ts"
+import { prePull } from "./pre-pull.ts"
+import { imageNamed, servedRepositories } from "./repositories.ts"
+import type { Tools } from "./tools.ts"
+
+/** The file server without its port. */
+export interface Blobserve {
+  readonly handle: Handle
+  /** A store of its own, which wants to be looked after; null where it uses the registry's. */
+  readonly store: DiskStore | null
+  close(): Promise<void>
+}
+
+/** What the images are read with: the parts of the registry, or the same without one. */
+export interface BlobserveBase {
+  readonly kept: Kept
+  /** What changes with the configuration. */
+  readonly current: CurrentRegistry
+  readonly settings: RegistryConfig
+  /** True when a registry uses the parts, too. */
+  readonly isShared: boolean
+}
+
+/** Builds everything that serves files of images. */
+export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, tools: Tools): Blobserve {
+  const { clock, files: limits } = tools.tuning
+  const { log } = tools
+  const { defaultPlatform: platform } = base.settings
+  const background = new AbortController()
+  const keeping = openKeeping(config, base, tools)
+  const { store } = keeping
+  const { current, kept } = base
+  const scanned = new KeptLayers({ store, facts: store.facts("scanned") })
+  const layers = new Layers({ store, kept: scanned, policy: limits.scan, clock, log, metrics: tools.metrics })
+  const images = new StoredImageFinder({
+    readers: () => current.readers,
+    ownership: new Ownership({
+      upstreams: () => current.upstreams,
+      documents: kept.store,
+      facts: kept.store.facts("repository"),
+    }),
+    facade: () => current.images,
+    stores: store === kept.store ? [store] : [store, kept.store],
+    caches: kept.sharing.caches,
+    downloads: keeping.layers,
+  })
+  const contents = new Contents({ store, downloads: keeping.contents, memoryBytes: limits.memoryBytes })
+  const files = new Files({ images, layers, contents, background: background.signal })
+  const handle = blobserveApp({
+    files,
+    layouts: [...config.repos].flatMap(([name, { dir }]) => (dir === null ? [] : [name])),
+    repository: servedRepositories(config),
+    image: (target) => imageNamed(config, target),
+    platform,
+    timeoutMs: config.timeoutMs,
+    isTrusted: (address) => ["private", "loopback"].includes(classifyAddress(address)),
+    clock,
+    log,
+    metrics: tools.metrics,
+  })
+  void prePull(config, { files, platform, tools }, background.signal)
+  const close = async () => {
+    background.abort()
+    layers.shutdown()
+    await keeping.close()
+  }
+  return { handle, store: store === kept.store ? null : store, close }
+}
+
+interface Keeping {
+  readonly store: DiskStore
+  readonly layers: Downloads
+  readonly contents: Downloads
+  close(): Promise<void>
+}
+
+/**
+ * With a registry and no place of its own, everything is kept beside what the registry keeps. In a place of its own,
+ * layers only pass through: what is served of them is kept, and nothing twice.
+ */
+function openKeeping(config: BlobserveConfig, { kept, settings, isShared }: BlobserveBase, tools: Tools): Keeping {
+  const { clock, downloads, random } = tools.tuning
+  if (isShared && config.location === null) {
+    return { store: kept.store, layers: kept.downloads, contents: kept.downloads, close: async () => {} }
+  }
+  const limits = { storeMaxSizeBytes: config.maxSizeBytes, storeMinFreeBytes: settings.storeMinFreeBytes }
+  const store =
+    isShared && config.location !== null
+      ? openStore({ ...settings, ...limits, store: config.location }, spaceTools(tools))
+      : kept.store
+  const policy = { ...downloads, random, concurrency: fileBudget(tools.tuning).transfers }
+  const windows = windowSpools(tools.tuning)
+  const options = { policy, clock, log: tools.log, metrics: tools.metrics }
+  const layers = new Downloads({ ...options, openSpool: windows })
+  const contents = new Downloads({ ...options, openSpool: withFallback((size) => store.spool(size), windows) })
+  const close = async () => {
+    layers.shutdown()
+    contents.shutdown()
+    if (store !== kept.store) await store.close()
+  }
+  return { store, layers, contents, close }
+}
+
+/** The size of the registry's store is told apart from that of the space beside it. */
+const spaceTools = (tools: Tools): Tools => ({
+  ...tools,
+  metrics: { ...tools.metrics, storeBytes: tools.metrics.fileSpaceBytes },
+})

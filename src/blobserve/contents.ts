@@ -1,0 +1,89 @@
+import { LRUCache } from "lru-cache"
+import type { LayerEntry } from "../archive/layer-entry.ts"
+import type { BlobSource, BytesBlob, LocatedBlob, StreamBlob } from "../blob/blob.ts"
+import type { Downloads } from "../blob/downloads.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import { type Digest, digestOf, parseDigest } from "../oci/digest.ts"
+import type { BlobStore } from "../store/store.ts"
+import type { OpenLayer } from "./open-layer.ts"
+import { type Pack, packStream, readPack } from "./pack.ts"
+
+export interface ContentsOptions {
+  readonly store: BlobStore
+  /** Takes larger files out of packs, into files of the store. */
+  readonly downloads: Downloads
+  /** For small files. */
+  readonly memoryBytes: number
+}
+
+/** Files up to this size are sent from memory; larger ones by the kernel, from a file of their own. */
+const SMALL_BYTES = 64 * 1024
+
+/** The contents of files, by their digest: the same file of another layer, or another image, is the same content. */
+export class Contents {
+  readonly #options: ContentsOptions
+  readonly #small: LRUCache<Digest, BytesBlob>
+
+  constructor(options: ContentsOptions) {
+    this.#options = options
+    this.#small = new LRUCache({
+      maxSize: options.memoryBytes,
+      sizeCalculation: ({ bytes }) => bytes.byteLength + 512,
+    })
+  }
+
+  /** Rejects with PackGone when the layer has to be scanned again. */
+  async locate(entry: LayerEntry, layer: OpenLayer, signal: AbortSignal): Promise<LocatedBlob> {
+    const descriptor = describe(entry)
+    const known = this.#small.get(descriptor.digest)
+    if (known !== undefined) return known
+    const { pack } = layer
+    if (pack === null) throw new Error("Cannot read files of a layer that is not open")
+    if (entry.size <= SMALL_BYTES) return await this.#read(entry, { descriptor, pack, signal })
+    if (!layer.isVerified) return streamBlob(entry, descriptor, pack)
+    const file = this.#options.store.findVerified(descriptor)
+    if (file !== null) return file
+    await (await pack.open(signal)).close()
+    return this.#cold(entry, descriptor, pack)
+  }
+
+  async #read(entry: LayerEntry, { descriptor, pack, signal }: Place): Promise<BytesBlob> {
+    const range = { start: entry.offset, end: entry.offset + entry.size }
+    const bytes = entry.size === 0 ? new Uint8Array(0) : await readPack(pack, range, signal)
+    if (digestOf(bytes) !== descriptor.digest) throw new Error("A pack does not hold what its index says")
+    const blob = { kind: "bytes", descriptor, bytes } as const
+    this.#small.set(descriptor.digest, blob)
+    return blob
+  }
+
+  #cold(entry: LayerEntry, descriptor: Descriptor, pack: Pack): LocatedBlob {
+    const { downloads, store } = this.#options
+    const source: BlobSource = {
+      name: "disk",
+      origin: "a pack of the store",
+      find: async () => streamBlob(entry, descriptor, pack),
+    }
+    const cold = downloads.cold(descriptor, [source])
+    return { ...cold, obtain: async (signal) => (await store.find(descriptor, signal)) ?? (await cold.obtain(signal)) }
+  }
+}
+
+interface Place {
+  readonly descriptor: Descriptor
+  readonly pack: Pack
+  readonly signal: AbortSignal
+}
+
+const describe = ({ sha256, size }: LayerEntry): Descriptor => ({
+  mediaType: "application/octet-stream",
+  digest: parseDigest(`sha256:${sha256}`),
+  size,
+})
+
+function streamBlob({ offset }: LayerEntry, descriptor: Descriptor, pack: Pack): StreamBlob {
+  return {
+    kind: "stream",
+    descriptor,
+    open: ({ start, end }, signal) => packStream(pack, { start: offset + start, end: offset + end }, signal),
+  }
+}

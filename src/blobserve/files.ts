@@ -1,0 +1,153 @@
+import { LRUCache } from "lru-cache"
+import type { LayerEntry } from "../archive/layer-entry.ts"
+import type { LayerIndex } from "../archive/layer-index.ts"
+import type { LayerPath } from "../archive/layer-path.ts"
+import type { LocatedBlob } from "../blob/blob.ts"
+import { abortable } from "../lib/single-flight.ts"
+import type { Digest } from "../oci/digest.ts"
+import type { Platform } from "../oci/platform.ts"
+import { formatReference } from "../oci/reference.ts"
+import type { Contents } from "./contents.ts"
+import type { FileImage, FoundImage, ImageFinder } from "./found-image.ts"
+import type { LayerSource } from "./layer-source.ts"
+import type { Layers } from "./layers.ts"
+import { type LayerStack, resolvePath } from "./merged-view.ts"
+import type { OpenLayer } from "./open-layer.ts"
+import { PackGone } from "./pack.ts"
+
+/** Which layers of an image count: all, merged; or only the first, as the original served it. */
+export type LayerChoice = "first" | "all"
+
+export interface FileQuery {
+  readonly image: FileImage
+  readonly layers: LayerChoice
+  readonly platform: Platform
+}
+
+export interface FoundFile {
+  readonly kind: "file"
+  readonly entry: LayerEntry
+  readonly blob: LocatedBlob
+  readonly image: Digest
+  readonly layer: Digest
+  /** False while the layer is still on its way: the file might turn out to be wrong. */
+  readonly isVerified: boolean
+}
+
+export type FileAnswer = FoundFile | { readonly kind: "directory" } | { readonly kind: "absent" }
+
+export interface FilesOptions {
+  readonly images: ImageFinder
+  readonly layers: Layers
+  readonly contents: Contents
+  /** Ends what goes on without anybody who waits. */
+  readonly background: AbortSignal
+}
+
+/** Evicted contents are scanned again; more often than this, something else is wrong. */
+const MAX_RESCANS = 3
+
+/** The files inside images. */
+export class Files {
+  readonly #options: FilesOptions
+  readonly #known = new LRUCache<string, true>({ max: 10_000 })
+
+  constructor(options: FilesOptions) {
+    this.#options = options
+  }
+
+  /** True for an image that this process has found before. */
+  knows(image: FileImage): boolean {
+    return this.#known.has(nameOf(image))
+  }
+
+  /** The image. It is looked for to the end even if the signal is aborted. Rejects with RegistryError. */
+  async image({ image, platform }: FileQuery, signal: AbortSignal): Promise<FoundImage> {
+    const found = await abortable(this.#options.images.find(image, platform, this.#options.background), signal)
+    this.#known.set(nameOf(image), true)
+    return found
+  }
+
+  /** Waits until it is known what stands at a path; layers that this takes are read to the end whoever leaves. */
+  async find(query: FileQuery, path: LayerPath, signal: AbortSignal): Promise<FileAnswer> {
+    const image = await this.image(query, signal)
+    const stack = new OpenStack(stackOf(image, query.layers), this.#options.layers)
+    for (let rescans = 0; ; ) {
+      const resolved = resolvePath(stack.trees(), path)
+      if (resolved.kind === "directory" || resolved.kind === "absent") return resolved
+      try {
+        if (resolved.kind === "undecided") await stack.open(resolved.layer).changed(signal)
+        else return await this.#locate(resolved.entry, { image, layer: stack.open(resolved.layer), signal })
+      } catch (error) {
+        rescans += 1
+        if (!(error instanceof PackGone) || rescans > MAX_RESCANS) throw error
+        stack.forget(resolved.layer)
+      }
+    }
+  }
+
+  /** Reads all layers that count, and gives their indexes, the lowest first. Rejects as the first that cannot be read. */
+  async indexes(query: FileQuery, signal: AbortSignal): Promise<readonly LayerIndex[]> {
+    const { layers } = this.#options
+    const stack = stackOf(await this.image(query, signal), query.layers)
+    const open = stack.map((source) => layers.open(source))
+    for (const layer of open) while (layer.index === null) await layer.changed(signal)
+    return open
+      .map(({ index }) => index)
+      .filter((index) => index !== null)
+      .toReversed()
+  }
+
+  async #locate(entry: LayerEntry, { image, layer, signal }: Located): Promise<FoundFile> {
+    const isVerified = layer.isVerified
+    const blob = await this.#options.contents.locate(entry, layer, signal)
+    return { kind: "file", entry, blob, image: image.root, layer: layer.digest, isVerified }
+  }
+}
+
+interface Located {
+  readonly image: FoundImage
+  readonly layer: OpenLayer
+  readonly signal: AbortSignal
+}
+
+/** The layers of one image, as far as one request has needed them. */
+class OpenStack {
+  readonly #sources: readonly LayerSource[]
+  readonly #layers: Layers
+  readonly #open: (OpenLayer | null)[]
+
+  constructor(sources: readonly LayerSource[], layers: Layers) {
+    this.#sources = sources
+    this.#layers = layers
+    this.#open = sources.map((source) => layers.find(source))
+  }
+
+  /** Throws why a layer cannot be read. */
+  trees(): LayerStack {
+    return this.#open.map((layer) => layer?.tree ?? null)
+  }
+
+  open(at: number): OpenLayer {
+    const source = this.#sources[at]
+    if (source === undefined) throw new Error("A path is in a layer that the image does not have")
+    const layer = this.#open[at] ?? this.#layers.open(source)
+    this.#open[at] = layer
+    return layer
+  }
+
+  /** Its contents are gone. */
+  forget(at: number): void {
+    this.#layers.forget(this.open(at))
+    this.#open[at] = null
+  }
+}
+
+/** The uppermost first. */
+export const stackOf = ({ layers }: FoundImage, choice: LayerChoice): readonly LayerSource[] =>
+  choice === "first" ? layers.slice(0, 1) : layers.toReversed()
+
+function nameOf(image: FileImage): string {
+  if (image.kind === "stored") return formatReference(image.reference)
+  return image.digest === null ? image.name : `${image.name}@${image.digest}`
+}

@@ -1,0 +1,136 @@
+import { constants } from "node:fs"
+import { type FileHandle, open, readFile } from "node:fs/promises"
+import { LayerIndex } from "../archive/layer-index.ts"
+import type { KeyValue } from "../lib/key-value.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import { type Digest, digestOf, isDigest } from "../oci/digest.ts"
+import { type BlobStore, StoreBypass } from "../store/store.ts"
+import { type Pack, PackGone, type PackReader } from "./pack.ts"
+
+/** A scanned layer: its index in memory, its contents in the store. */
+export interface KeptLayer {
+  readonly index: LayerIndex
+  readonly pack: Pack
+}
+
+export interface Scanned {
+  readonly index: LayerIndex
+  readonly bytes: Uint8Array
+  readonly pack: Descriptor
+}
+
+export interface KeptLayersOptions {
+  readonly store: BlobStore
+  /** Which index and which pack belong to a layer. */
+  readonly facts: KeyValue
+}
+
+const MEDIA_TYPE = "application/octet-stream"
+/** Of the index of the largest layer that is scanned. */
+const MAX_INDEX_BYTES = 512 * 1024 * 1024
+
+/** What scans have found, kept in the store as any other content: verified when read, and evicted when room is needed. */
+export class KeptLayers {
+  readonly #options: KeptLayersOptions
+
+  constructor(options: KeptLayersOptions) {
+    this.#options = options
+  }
+
+  /** Null: the layer has to be scanned. */
+  async find(layer: Digest, signal: AbortSignal): Promise<KeptLayer | null> {
+    const known = parseFact(await this.#options.facts.get(layer))
+    if (known === null || !(await this.#has(known.pack, signal))) return null
+    const bytes = await this.#read(known.index, signal)
+    const index = bytes === null ? null : readIndex(bytes)
+    return index === null ? null : { index, pack: this.#pack(index, known.pack) }
+  }
+
+  /** Keeps what a scan has found; the pack is in the store already. Without room for the index, this process alone knows it. */
+  async keep(layer: Digest, { index, bytes, pack }: Scanned): Promise<KeptLayer> {
+    try {
+      await this.#write(layer, bytes, pack)
+    } catch (error) {
+      if (!(error instanceof StoreBypass)) throw error // the store has told why
+    }
+    return { index, pack: this.#pack(index, pack) }
+  }
+
+  async #write(layer: Digest, index: Uint8Array, pack: Descriptor): Promise<void> {
+    const bytes = Bun.zstdCompressSync(index)
+    const descriptor = { mediaType: MEDIA_TYPE, digest: digestOf(bytes), size: bytes.byteLength }
+    const spool = await this.#options.store.spool(descriptor.size)
+    try {
+      await spool.write(bytes)
+      await spool.keep(descriptor)
+    } finally {
+      await spool.close()
+    }
+    await this.#options.facts.set(layer, [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "))
+  }
+
+  async #has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {
+    return descriptor.size === 0 || (await this.#options.store.find(descriptor, signal)) !== null
+  }
+
+  async #read(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array | null> {
+    if (descriptor.size > MAX_INDEX_BYTES) return null
+    const found = await this.#options.store.find(descriptor, signal)
+    const bytes = found?.kind === "file" ? await readFile(found.path).catch(() => null) : null
+    return bytes !== null && digestOf(bytes) === descriptor.digest ? bytes : null
+  }
+
+  #pack({ frames }: LayerIndex, descriptor: Descriptor): Pack {
+    return { frames, open: async (signal) => await this.#open(descriptor, signal) }
+  }
+
+  async #open(descriptor: Descriptor, signal: AbortSignal): Promise<PackReader> {
+    let found = await this.#options.store.find(descriptor, signal)
+    // Large ones are given before they are checked completely, but nothing is read from the middle of those
+    while (found !== null && found.kind !== "file") found = await this.#options.store.find(descriptor, signal)
+    if (found !== null) return new PackFile(await openFile(found.path))
+    throw new PackGone(`The contents with the digest ${descriptor.digest} are no longer in the store`)
+  }
+}
+
+/** Null: it was written by another version. */
+function readIndex(bytes: Uint8Array): LayerIndex | null {
+  try {
+    return new LayerIndex(new Uint8Array(Bun.zstdDecompressSync(bytes)))
+  } catch {
+    return null
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause) => {
+    throw new PackGone("The contents of a layer are no longer in the store", { cause })
+  })
+}
+
+class PackFile implements PackReader {
+  readonly #file: FileHandle
+
+  constructor(file: FileHandle) {
+    this.#file = file
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const { buffer, bytesRead } = await this.#file.read(new Uint8Array(length), 0, length, offset)
+    if (bytesRead === 0) throw new Error("A pack is shorter than its index says")
+    return buffer.subarray(0, bytesRead)
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close()
+  }
+}
+
+function parseFact(text: string | null): { readonly index: Descriptor; readonly pack: Descriptor } | null {
+  const [indexDigest = "", indexSize, packDigest = "", packSize] = text?.split(" ") ?? []
+  if (!isDigest(indexDigest) || !isDigest(packDigest)) return null
+  return {
+    index: { mediaType: MEDIA_TYPE, digest: indexDigest, size: Number(indexSize) },
+    pack: { mediaType: MEDIA_TYPE, digest: packDigest, size: Number(packSize) },
+  }
+}

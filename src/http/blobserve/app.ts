@@ -1,0 +1,103 @@
+import { Elysia } from "elysia"
+import { RegistryError } from "../../oci/error.ts"
+import type { Metrics } from "../../telemetry/metrics.ts"
+import { respond } from "../respond.ts"
+import type { Caller } from "../server.ts"
+import { failureText, plainText } from "./answer.ts"
+import { preflight } from "./cross-origin.ts"
+import { createExplorer } from "./explorer/app.ts"
+import { type Hot, HotAnswers } from "./hot-answers.ts"
+import { inTime } from "./in-time.ts"
+import { locate } from "./locate.ts"
+import type { BlobserveAppOptions } from "./options.ts"
+import { parseFilePath } from "./path.ts"
+import { INLINE_VARS, presentFile } from "./present.ts"
+
+/** The files inside images, for GET and HEAD. */
+export function blobserveApp(options: BlobserveAppOptions): (request: Request, caller: Caller) => Promise<Response> {
+  const callers = new WeakMap<Request, Caller>()
+  const explore = createExplorer(options)
+  const hot = new HotAnswers(options.clock)
+  const app = new Elysia({ name: "blobserve", normalize: false, handler: { standardHostname: false } })
+    .onError(({ error, request }) => failureText(options.log, request, error))
+    .all("/-/*", async ({ request }) => (await explore(request)) ?? plainText(404, "There is nothing at this path"))
+    .all("/*", ({ request }) => answer({ request, caller: callers.get(request) ?? null, hot }, options))
+  return async (request, caller) => {
+    const startedAt = performance.now()
+    callers.set(request, caller)
+    const known = hot.find(request)
+    const response = known === null ? await app.fetch(request) : await again(known, { request, caller }, options)
+    if (!response.headers.has("x-content-type-options")) response.headers.set("x-content-type-options", "nosniff")
+    count(options.metrics, request, response, startedAt)
+    return response
+  }
+}
+
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+
+/** Under the names that the original's dashboards ask for. */
+function count(
+  { filesRequests, filesSeconds }: Metrics,
+  request: Request,
+  { status }: Response,
+  startedAt: number,
+): void {
+  const method = METHODS.has(request.method) ? request.method.toLowerCase() : "other"
+  filesRequests.inc({ method, code: status })
+  filesSeconds.observe({ method, code: status }, (performance.now() - startedAt) / 1000)
+}
+
+interface Asked {
+  readonly request: Request
+  readonly caller: Caller | null
+  readonly hot: HotAnswers
+}
+
+async function answer({ request, caller, hot }: Asked, options: BlobserveAppOptions): Promise<Response> {
+  if (isUpgrade(request)) return plainText(404, "Not Found")
+  const target = parseFilePath(pathOf(request.url), options.layouts)
+  const repository = options.repository(target.repository)
+  if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
+  if (request.method === "OPTIONS") return preflight(repository, request)
+  if (request.method !== "GET" && request.method !== "HEAD")
+    throw new RegistryError("UNSUPPORTED", `Files can only be read, ${request.method} is not supported`)
+  const query = { image: options.image(target), layers: repository.layers, platform: options.platform }
+  if (request.headers.get("x-blobserve-readonly") === "true" && !options.files.knows(query.image))
+    throw new RegistryError("MANIFEST_UNKNOWN", `image ${target.repository} is not here, and must not be fetched`)
+  const place = { target, workdir: repository.workdir }
+  const located = await inTime(options, request.signal, (signal) => locate(options.files, query, place, signal))
+  // ws-proxy compares this body to tell that it should try again
+  if (located === null) return plainText(503, "timeout", { "retry-after": "1" })
+  if (located.kind === "needs-slash") return toDirectory(request.url)
+  if (located.kind === "absent") throw new RegistryError("BLOB_UNKNOWN", "there is no such file in the image")
+  const found = { target, repository, file: located.file, path: located.path }
+  hot.remember(request, found)
+  return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options) })
+}
+
+async function again(
+  hot: Hot,
+  asked: Pick<Asked, "request" | "caller">,
+  options: BlobserveAppOptions,
+): Promise<Response> {
+  const { request } = asked
+  if (hot.presentation !== null) return await respond(request, hot.file.blob, hot.presentation)
+  return await presentFile({ ...hot, request, isTrusted: isTrusted(asked, options) })
+}
+
+/** Asked only where it matters. */
+function isTrusted({ request, caller }: Pick<Asked, "request" | "caller">, options: BlobserveAppOptions): boolean {
+  return request.headers.has(INLINE_VARS) && options.isTrusted(caller?.address() ?? "")
+}
+
+const isUpgrade = ({ headers }: Request): boolean =>
+  headers.has("upgrade") || /\bupgrade\b/i.test(headers.get("connection") ?? "")
+
+const pathOf = (url: string): string => url.replace(/^[a-z]+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
+
+/** Relative, so that it holds behind any proxy; and for this time only, because a later image may have a file there. */
+function toDirectory(url: string): Response {
+  const last = pathOf(url).split("/").at(-1) ?? ""
+  const query = /\?[^#]*/.exec(url)?.[0] ?? ""
+  return plainText(302, "", { location: `./${last}/${query}` })
+}

@@ -1,0 +1,92 @@
+import { cleanPath, joinPath, type LayerPath } from "../../../archive/layer-path.ts"
+import { listDirectory } from "../../../blobserve/directory.ts"
+import type { FileQuery } from "../../../blobserve/files.ts"
+import { Inspection } from "../../../blobserve/inspection.ts"
+import { RegistryError } from "../../../oci/error.ts"
+import { plainText } from "../answer.ts"
+import { decodeBytes } from "../encoding.ts"
+import { inTime } from "../in-time.ts"
+import type { BlobserveAppOptions } from "../options.ts"
+import { parseFilePath } from "../path.ts"
+import type { ServedRepository } from "../repository.ts"
+import { encodedPath } from "./names.ts"
+import { imagePage, PAGE_POLICY, waitingPage } from "./page.ts"
+import { type ImageView, imageJson } from "./view.ts"
+
+const PAGES = "/-/images/"
+const DATA = "/-/api/v1/images/"
+
+interface Sought {
+  /** As the request wrote it. */
+  readonly image: string
+  readonly path: LayerPath
+  readonly isData: boolean
+}
+
+/** Looks inside images: what their layers hold, and which of it can be seen. Null: the path is none of these. */
+export function createExplorer(options: BlobserveAppOptions) {
+  const inspection = new Inspection()
+  return async (request: Request): Promise<Response | null> => {
+    const sought = parseSought(request.url)
+    if (sought === null) return null
+    if (request.method !== "GET" && request.method !== "HEAD")
+      throw new RegistryError("UNSUPPORTED", `Images can only be looked at, ${request.method} is not supported`)
+    const view = await inTime(options, request.signal, (signal) => inspect(sought, { options, inspection, signal }))
+    return sought.isData ? dataAnswer(view) : page(view === null ? waitingPage(sought.image) : imagePage(view))
+  }
+}
+
+function parseSought(url: string): Sought | null {
+  const [, pathname = "", query = ""] = /^[a-z]+:\/\/[^/]*([^?#]*)(\?[^#]*)?/.exec(url) ?? []
+  const prefix = [PAGES, DATA].find((one) => pathname.startsWith(one))
+  if (prefix === undefined) return null
+  const path = decodeBytes(/[?&]path=([^&]*)/.exec(query)?.[1] ?? "") ?? ""
+  return { image: pathname.slice(prefix.length).replace(/\/$/, ""), path: cleanPath(path), isData: prefix === DATA }
+}
+
+const dataAnswer = (view: ImageView | null): Response =>
+  view === null ? plainText(503, "timeout", { "retry-after": "1" }) : json(JSON.stringify(imageJson(view)))
+
+const json = (text: string): Response =>
+  new Response(text, {
+    headers: {
+      "content-length": String(Buffer.byteLength(text)),
+      "content-type": "application/json",
+      "cache-control": "no-cache",
+    },
+  })
+
+const page = (text: string): Response =>
+  new Response(text, {
+    headers: {
+      "content-length": String(Buffer.byteLength(text)),
+      "content-type": "text/html; charset=utf-8",
+      "cache-control": "no-cache",
+      "content-security-policy": PAGE_POLICY,
+    },
+  })
+
+interface Means {
+  readonly options: BlobserveAppOptions
+  readonly inspection: Inspection
+  readonly signal: AbortSignal
+}
+
+async function inspect({ image, path }: Sought, { options, inspection, signal }: Means): Promise<ImageView> {
+  const target = parseFilePath(`/${image}`, options.layouts)
+  if (target.path !== "") throw new RegistryError("NAME_INVALID", "The path ends with the image", { status: 404 })
+  const repository = options.repository(target.repository)
+  if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
+  const query: FileQuery = { image: options.image(target), layers: "all", platform: options.platform }
+  const found = await options.files.image(query, signal)
+  const indexes = await options.files.indexes(query, signal)
+  const report = await inspection.report(found, indexes)
+  return { image, report, path, items: listDirectory(indexes, path), served: servedBelow(repository, image, path) }
+}
+
+/** Files below the workdir have a URL, where all layers are served. */
+function servedBelow({ layers, workdir }: ServedRepository, image: string, path: LayerPath): ImageView["served"] {
+  const prefix = joinPath(workdir, "")
+  const isServed = layers === "all" && (workdir === "" || joinPath(path, "").startsWith(prefix))
+  return (place) => (isServed ? `/${image}/${encodedPath(place.slice(workdir === "" ? 0 : prefix.length))}` : null)
+}

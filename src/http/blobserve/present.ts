@@ -1,0 +1,72 @@
+import type { LayerPath } from "../../archive/layer-path.ts"
+import { nameOf } from "../../archive/layer-path.ts"
+import type { FoundFile } from "../../blobserve/files.ts"
+import { type Presentation, respond } from "../respond.ts"
+import { contentType } from "./content-type.ts"
+import { crossOriginHeaders } from "./cross-origin.ts"
+import type { FileTarget } from "./path.ts"
+import type { ServedRepository } from "./repository.ts"
+import { inlined, type Replacement, readInlineVars, rewritten } from "./rewrite.ts"
+
+export interface Presented {
+  readonly request: Request
+  readonly target: FileTarget
+  readonly repository: ServedRepository
+  readonly file: FoundFile
+  /** From the image's root. */
+  readonly path: LayerPath
+  /** True for a client that may set variables. */
+  readonly isTrusted: boolean
+}
+
+/** Header with variables for pages. */
+export const INLINE_VARS = "X-BlobServe-InlineVars"
+
+/** The answer for a file that was found. Rejects as its content does. */
+export async function presentFile(presented: Presented): Promise<Response> {
+  const { file, path, repository, request } = presented
+  const inline = inlineRules(presented)
+  const fixed = repository.replacements.get(path) ?? []
+  const blob = await rewritten(file.blob, [...fixed, ...(inline ?? [])], request.signal)
+  return await respond(request, blob, presentation(presented, inline !== null))
+}
+
+function presentation(presented: Omit<Presented, "isTrusted">, isInlined: boolean): Presentation {
+  const { file, path, repository, request } = presented
+  const varies = repository.inlineStatic.length > 0 && isIndex(path)
+  return {
+    contentType: contentType(path),
+    cacheControl: cacheControl(presented, isInlined),
+    headers: {
+      "x-content-type-options": "nosniff",
+      "last-modified": new Date(Math.max(0, file.entry.mtime) * 1000).toUTCString(),
+      "x-image-digest": file.image,
+      "x-layer-digest": file.layer,
+      ...crossOriginHeaders(repository, request, varies ? [INLINE_VARS] : []),
+      ...(repository.isListed ? {} : { "content-security-policy": "sandbox" }),
+    },
+  }
+}
+
+/** What all requests for a file are answered with alike. Null: it depends on who asks. */
+export function samePresentation(presented: Omit<Presented, "isTrusted">): Presentation | null {
+  const { cors, inlineStatic, replacements } = presented.repository
+  const isSame = cors.length === 0 && inlineStatic.length === 0 && replacements.size === 0
+  return isSame ? presentation(presented, false) : null
+}
+
+const isIndex = (path: LayerPath): boolean => nameOf(path) === "index.html"
+
+/** Null: the client has set no variables, or may not, or there is nothing to put them into. */
+function inlineRules({ isTrusted, path, repository, request }: Presented): readonly Replacement[] | null {
+  const header = request.headers.get(INLINE_VARS)
+  if (header === null || !isTrusted || !isIndex(path)) return null
+  const vars = readInlineVars(header)
+  return vars === null ? null : inlined(repository.inlineStatic, vars)
+}
+
+function cacheControl({ file, target }: Pick<Presented, "file" | "target">, isInlined: boolean): string {
+  if (!file.isVerified) return "no-store"
+  if (isInlined) return "no-cache"
+  return target.digest === null ? "public, max-age=60" : "public, max-age=31536000, immutable"
+}
