@@ -6,7 +6,7 @@ import type { Descriptor } from "../oci/descriptor.ts"
 import { type Digest, digestOf, parseDigest } from "../oci/digest.ts"
 import type { BlobStore } from "../store/store.ts"
 import type { OpenLayer } from "./open-layer.ts"
-import { type Pack, packStream, readPack } from "./pack.ts"
+import { type Pack, PackGone, packStream, readPack } from "./pack.ts"
 
 export interface ContentsOptions {
   readonly store: BlobStore
@@ -37,31 +37,30 @@ export class Contents {
     const descriptor = describe(entry)
     const known = this.#small.get(descriptor.digest)
     if (known !== undefined) return known
-    const { pack } = layer
-    if (pack === null) throw new Error("Cannot read files of a layer that is not open")
-    if (entry.size <= SMALL_BYTES) return await this.#read(entry, { descriptor, pack, signal })
-    if (!layer.isVerified) return streamBlob(entry, descriptor, pack)
+    if (entry.size <= SMALL_BYTES) return await this.#read(entry, descriptor, { layer, signal })
+    if (!layer.isVerified) return streamBlob(entry, descriptor, layer)
     const file = this.#options.store.findVerified(descriptor)
     if (file !== null) return file
-    await (await pack.open(signal)).close()
-    return this.#cold(entry, descriptor, pack)
+    await withPack(layer, async (pack) => await (await pack.open(signal)).close())
+    return this.#cold(entry, descriptor, layer)
   }
 
-  async #read(entry: LayerEntry, { descriptor, pack, signal }: Place): Promise<BytesBlob> {
+  async #read(entry: LayerEntry, descriptor: Descriptor, { layer, signal }: Place): Promise<BytesBlob> {
     const range = { start: entry.offset, end: entry.offset + entry.size }
-    const bytes = entry.size === 0 ? new Uint8Array(0) : await readPack(pack, range, signal)
+    const bytes =
+      entry.size === 0 ? new Uint8Array(0) : await withPack(layer, async (pack) => await readPack(pack, range, signal))
     if (digestOf(bytes) !== descriptor.digest) throw new Error("A pack does not hold what its index says")
     const blob = { kind: "bytes", descriptor, bytes } as const
     this.#small.set(descriptor.digest, blob)
     return blob
   }
 
-  #cold(entry: LayerEntry, descriptor: Descriptor, pack: Pack): LocatedBlob {
+  #cold(entry: LayerEntry, descriptor: Descriptor, layer: OpenLayer): LocatedBlob {
     const { downloads, store } = this.#options
     const source: BlobSource = {
       name: "disk",
       origin: "a pack of the store",
-      find: async () => streamBlob(entry, descriptor, pack),
+      find: async () => streamBlob(entry, descriptor, layer),
     }
     const cold = downloads.cold(descriptor, [source])
     return { ...cold, obtain: async (signal) => (await store.find(descriptor, signal)) ?? (await cold.obtain(signal)) }
@@ -69,8 +68,7 @@ export class Contents {
 }
 
 interface Place {
-  readonly descriptor: Descriptor
-  readonly pack: Pack
+  readonly layer: OpenLayer
   readonly signal: AbortSignal
 }
 
@@ -80,10 +78,26 @@ const describe = ({ sha256, size }: LayerEntry): Descriptor => ({
   size,
 })
 
-function streamBlob({ offset }: LayerEntry, descriptor: Descriptor, pack: Pack): StreamBlob {
+function streamBlob({ offset }: LayerEntry, descriptor: Descriptor, layer: OpenLayer): StreamBlob {
   return {
     kind: "stream",
     descriptor,
-    open: ({ start, end }, signal) => packStream(pack, { start: offset + start, end: offset + end }, signal),
+    open: async ({ start, end }, signal) =>
+      await withPack(
+        layer,
+        async (pack) => await packStream(pack, { start: offset + start, end: offset + end }, signal),
+      ),
+  }
+}
+
+/** A layer that is complete has its contents elsewhere than one that is scanned; what is where in them stays the same. */
+async function withPack<Result>(layer: OpenLayer, use: (pack: Pack) => Promise<Result>): Promise<Result> {
+  const { pack } = layer
+  if (pack === null) throw new PackGone("The contents of a layer are not there any more")
+  try {
+    return await use(pack)
+  } catch (error) {
+    if (!(error instanceof PackGone) || layer.pack === pack) throw error
+    return await withPack(layer, use)
   }
 }

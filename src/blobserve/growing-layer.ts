@@ -4,7 +4,7 @@ import type { ScanBatch } from "../archive/scan-layer.ts"
 import type { Spool } from "../blob/spool.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher } from "../oci/digest.ts"
-import type { Pack, PackReader } from "./pack.ts"
+import { type Pack, PackGone, type PackReader } from "./pack.ts"
 
 /** A layer while it is scanned: what has come can be looked up and read at once. */
 export class GrowingLayer implements Pack {
@@ -31,7 +31,9 @@ export class GrowingLayer implements Pack {
     for (const entry of entries) this.entries.add(entry)
   }
 
+  /** Rejects with PackGone once it has ended: then the contents are kept, or they are not there. */
   async open(): Promise<PackReader> {
+    if (this.#isOver) throw new PackGone("The scan of a layer has ended")
     this.#readers += 1
     const read = (offset: number, length: number) => this.#spool.read(offset, length)
     let isOpen = true

@@ -111,7 +111,9 @@ export class Layers {
       const growing = new GrowingLayer(spool)
       layer.grow(growing)
       try {
-        return await this.#fill(source, layer, growing)
+        const kept = await this.#fill(source, layer, growing)
+        layer.complete(kept) // before what has grown is closed, so that there is always something to read
+        return kept
       } finally {
         await growing.end()
       }
