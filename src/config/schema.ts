@@ -1,29 +1,5 @@
-import { type Static, type TProperties, Type } from "@sinclair/typebox"
-
-const closed = <Properties extends TProperties>(properties: Properties, description?: string) =>
-  Type.Object(properties, { additionalProperties: false, ...(description === undefined ? {} : { description }) })
-const text = (description: string) => Type.Optional(Type.String({ description }))
-const texts = (description: string) => Type.Optional(Type.Array(Type.String(), { description }))
-const flag = (description: string) => Type.Optional(Type.Boolean({ default: false, description }))
-const file = (description: string) =>
-  Type.Optional(Type.String({ description: `${description} Relative to this file.` }))
-const bytes = (value: number, description: string) =>
-  Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: value, description }))
-const port = (value: number, description: string) =>
-  Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, default: value, description }))
-const DURATION = "^(0|((\\d+(\\.\\d*)?|\\.\\d+)(ns|us|µs|μs|ms|s|m|h))+)$"
-const duration = (value: string, description: string) =>
-  Type.Optional(
-    Type.String({ pattern: DURATION, expected: 'a duration like "90s" or "1m30s"', default: value, description }),
-  )
-const address = (description: string) =>
-  Type.Optional(
-    Type.String({
-      pattern: "^[^:/]*(\\[[0-9a-fA-F:.]+\\])?:\\d{1,5}$|^$",
-      expected: 'an address like "127.0.0.1:9500" or ":9500"',
-      description,
-    }),
-  )
+import { type Static, Type } from "@sinclair/typebox"
+import { address, bytes, closed, DURATION, duration, file, flag, port, text, texts } from "./fields.ts"
 
 const tlsClient = closed(
   {
