@@ -5,6 +5,7 @@ import type { OpenSpool } from "../blob/spool.ts"
 import { WindowSpool } from "../blob/window-spool.ts"
 import type { RegistryConfig } from "../config/load.ts"
 import { Semaphore } from "../lib/semaphore.ts"
+import { RegistryError } from "../oci/error.ts"
 import { DiskStore } from "../store/disk.ts"
 import type { Tuning } from "../tuning.ts"
 import type { Tools } from "./tools.ts"
@@ -31,7 +32,10 @@ export async function keepUp(store: DiskStore, { clock, maintenanceMs }: Tuning,
 export function windowSpools({ clock, downloads, windows }: Tuning): OpenSpool {
   const slots = new Semaphore(windows.count)
   return async (size) => {
-    const release = await slots.acquire(AbortSignal.timeout(downloads.queueMs))
+    const release = await slots.acquire(AbortSignal.timeout(downloads.queueMs)).catch((cause) => {
+      const message = "The store takes nothing, and too many blobs pass through memory already, try again"
+      throw new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 5, cause })
+    })
     const capacity = size !== null && size <= downloads.verifyFirstBytes ? Math.max(size, 1) : windows.bytes
     return new WindowSpool({ capacity, patienceMs: windows.patienceMs, clock, closed: release })
   }

@@ -50,7 +50,7 @@ export class Download {
   #exposed = false
   #restarts = 0
   /** Nothing more is written or kept. */
-  #isOver = false
+  isOver = false
   /** After a mismatch of several sources together: each is read alone, so that the wrong one is found. */
   #unmixed = false
 
@@ -98,7 +98,7 @@ export class Download {
     } catch (error) {
       this.fail(error)
     }
-    this.#isOver = true
+    this.isOver = true
     await this.#closeIfUnused()
   }
 
@@ -294,6 +294,6 @@ export class Download {
   }
 
   async #closeIfUnused(): Promise<void> {
-    if (this.#readers.size === 0 && this.#isOver) await this.#spool?.close()
+    if (this.#readers.size === 0 && this.isOver) await this.#spool?.close()
   }
 }

@@ -154,7 +154,8 @@ export class Downloads {
 
   #join(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
     this.#throwRecent(descriptor.digest, sources)
-    const running = this.#running.get(descriptor.digest)
+    const latest = this.#running.get(descriptor.digest)
+    const running = latest?.isOver === true ? undefined : latest // whose spool is closed already
     if (running === undefined) return this.#start(descriptor, sources)
     this.#options.metrics.coalesced.inc()
     const transfer = this.#all.get(running)

@@ -151,12 +151,15 @@ export class Composer {
     )
     const composed = await Promise.all(
       entries.map(async (entry) => {
-        const platform = entry.descriptor.platform ?? (await read(entry)).platform
-        return await this.#onPlatform(spec, platform, () => read(entry), signal).catch((error) => {
+        try {
+          const platform = entry.descriptor.platform ?? (await read(entry)).platform
+          if (!isWanted(spec, platform)) return null
+          return await this.#onPlatform(spec, platform, () => read(entry), signal)
+        } catch (error) {
           if (!isUnusable(error)) throw error
           faults.push(error)
           return null
-        })
+        }
       }),
     )
     const [fault] = faults

@@ -87,7 +87,9 @@ export class RecentImages {
   /** Behind those that this process has composed, which are later. */
   #append(name: string, image: ServedImage): void {
     const served = { image, usedAt: this.#options.clock.now(), notedAt: this.#options.clock.now() }
-    this.#names.set(name, [...this.#list(name), served].slice(-MAX_PER_NAME))
+    const list = this.#list(name)
+    if (list.some((known) => known.image.root.descriptor.digest === image.root.descriptor.digest)) return
+    this.#names.set(name, [...list.slice(0, MAX_PER_NAME - 1), served])
   }
 
   #list(name: string): readonly Served[] {

@@ -61,10 +61,10 @@ export class FileCheck {
     const path = this.#options.paths.blob(descriptor.digest)
     const stat = statOrNull(path)
     if (stat === null) return null
-    if (!stat.isFile() || stat.size !== descriptor.size) {
-      await this.#putAside(descriptor.digest, `it has ${stat.size} bytes instead of ${descriptor.size}`)
-      return null
-    }
+    if (!stat.isFile()) await this.#putAside(descriptor.digest, "it is no file")
+    else if (stat.size !== descriptor.size && this.#options.index.get(descriptor.digest)?.checked !== stateOf(stat))
+      await this.check(descriptor.digest) // the file is wrong, or what somebody says of its size is
+    if (!stat.isFile() || stat.size !== descriptor.size) return null
     const check = this.check(descriptor.digest)
     const verdict = descriptor.size <= SMALL_BYTES ? await abortable(check, signal) : await this.#soon(check, signal)
     if (verdict === null) return gatedFile(descriptor, path, check)

@@ -56,7 +56,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "closes the spool while it is being kept",
     disk: 0,
     file: "blob/download.ts",
-    from: "if (this.#readers.size === 0 && this.#isOver)",
+    from: "if (this.#readers.size === 0 && this.isOver)",
     to: "if (this.#readers.size === 0 && !this.isRunning)",
   },
   {
