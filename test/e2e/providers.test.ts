@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { createAuthority } from "../helpers/certificates.ts"
+import { startCri } from "../helpers/cri.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer } from "../helpers/images.ts"
 import { needs } from "../helpers/programs.ts"
@@ -64,6 +65,19 @@ describe.skipIf(requirement.isMissing)(`remote/<id>, with a gRPC server of mTLS$
         instanceId: "f00-1",
       }),
     )
+  })
+
+  const criNeeds = needs("containerd", "root")
+  test.skipIf(criNeeds.isMissing)(`C-3: a kubelet's containerd pulls it without a tag${criNeeds.note}`, async () => {
+    server.answer({ "f00-3": { spec: { baseRef: `${upstream.host}/lab/base:1` } } })
+    const cri = await startCri()
+    try {
+      const { config } = (await (await manifest(facade, "f00-3")).json()) as { config: { digest: string } }
+
+      expect(await cri.pull(`${facade.host}/remote/f00-3`)).toBe(config.digest)
+    } finally {
+      await cri.stop()
+    }
   })
 
   test("C-1: the name that watchers probe is 404 within a second, and no error in the log", async () => {
