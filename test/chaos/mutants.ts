@@ -61,7 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a held byte holds up the window",
-    disk: 0.6,
+    disk: 0.9,
     file: "blob/download.ts",
     from: "reader.position = Number.POSITIVE_INFINITY",
     to: "reader.position = end - 1",
