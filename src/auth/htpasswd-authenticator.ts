@@ -16,7 +16,7 @@ export interface AuthLimits {
   readonly failuresPerUser: number
   readonly failuresPerClient: number
   readonly windowMs: number
-  /** Clients whose failures are remembered. */
+  /** Clients whose failures are remembered, and logins of clients that were right. */
   readonly clients: number
   /** Logins that are remembered as right. */
   readonly logins: number
@@ -60,7 +60,7 @@ export class HtpasswdAuthenticator implements Authenticator {
     this.#verify = limitedVerify(verify, limits.checks)
     this.#perUser = new FailureLimit({ failures: failuresPerUser, windowMs, keys, clock })
     this.#perClient = new FailureLimit({ failures: failuresPerClient, windowMs, keys, clock })
-    this.#logins = new KnownLogins(limits.logins)
+    this.#logins = new KnownLogins(limits)
   }
 
   async authenticate(authorization: string | null, address: string | null): Promise<string> {
@@ -76,14 +76,21 @@ export class HtpasswdAuthenticator implements Authenticator {
     const fingerprint = this.#logins.fingerprint(login)
     const pair = this.#logins.pseudonym(client, user)
     const attempt = { login, known: users.has(user) ? user : null, client, fingerprint, pair }
-    // Before what is known, or guesses at a user who has logged in would be told apart at no cost
+    // Who has logged in from there before stays in, whatever others send from behind the same address
+    if (this.#logins.hasFrom(client, fingerprint)) return this.#accept(user)
+    // Before what is known from elsewhere, or guesses at whoever has logged in anywhere would be told apart at no cost
     this.#limit(this.#perUser.waitMs(pair))
-    if (this.#logins.has(fingerprint)) return this.#accept(user)
-    // Who has logged in before stays in, whatever others do as other users behind the same address
-    this.#limit(this.#perClient.waitMs(client))
-    if (await this.#checkOnce(attempt)) return this.#accept(user)
+    if (!this.#logins.has(fingerprint)) {
+      this.#limit(this.#perClient.waitMs(client))
+      if (!(await this.#checkOnce(attempt))) throw this.#refuse()
+    }
+    this.#logins.add(client, fingerprint)
+    return this.#accept(user)
+  }
+
+  #refuse(): RegistryError {
     this.#options.metrics.authRequests.inc({ outcome: "refused" })
-    throw new RegistryError("UNAUTHORIZED", "Wrong user or password")
+    return new RegistryError("UNAUTHORIZED", "Wrong user or password")
   }
 
   async #currentUsers(): Promise<Users> {
@@ -126,7 +133,7 @@ export class HtpasswdAuthenticator implements Authenticator {
     return await check
   }
 
-  async #check({ client, fingerprint, known, login, pair }: Attempt): Promise<boolean> {
+  async #check({ client, known, login, pair }: Attempt): Promise<boolean> {
     const takeBack = [this.#perUser.add(pair), this.#perClient.add(client)]
     const isRight = await this.#verify(login.password, login.hash).catch((error) => {
       for (const take of takeBack) take()
@@ -134,7 +141,6 @@ export class HtpasswdAuthenticator implements Authenticator {
     })
     if (isRight && known !== null) {
       for (const take of takeBack) take()
-      this.#logins.add(fingerprint)
       return true
     }
     this.#options.log.warn("login refused", { client, ...(known === null ? {} : { user: known }) })

@@ -13,10 +13,12 @@ export interface Login {
 export class KnownLogins {
   readonly #key = crypto.getRandomValues(new Uint8Array(32))
   readonly #known: LRUCache<string, true>
+  readonly #from: LRUCache<string, true>
 
-  /** `max`: logins that are remembered; beyond, the one that was used longest ago is forgotten. */
-  constructor(max: number) {
-    this.#known = new LRUCache({ max })
+  /** How many logins are remembered, and of how many clients; beyond, the one that was used longest ago is forgotten. */
+  constructor({ logins, clients }: { readonly logins: number; readonly clients: number }) {
+    this.#known = new LRUCache({ max: logins })
+    this.#from = new LRUCache({ max: clients })
   }
 
   /** What stands for a login. No part holds a NUL: neither headers nor hashes can. */
@@ -29,16 +31,24 @@ export class KnownLogins {
     return this.#hasher(...parts).digest("base64")
   }
 
+  /** Whether this login was right, whoever has sent it. */
   has(fingerprint: string): boolean {
     return this.#known.get(fingerprint) === true
   }
 
-  add(fingerprint: string): void {
+  /** Whether this client has sent it, and it was right. */
+  hasFrom(client: string, fingerprint: string): boolean {
+    return this.#from.get(`${fingerprint} ${client}`) === true
+  }
+
+  add(client: string, fingerprint: string): void {
     this.#known.set(fingerprint, true)
+    this.#from.set(`${fingerprint} ${client}`, true)
   }
 
   clear(): void {
     this.#known.clear()
+    this.#from.clear()
   }
 
   #hasher(...parts: readonly string[]): Bun.CryptoHasher {

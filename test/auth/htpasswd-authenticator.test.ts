@@ -102,7 +102,7 @@ describe("HtpasswdAuthenticator", () => {
     expect(await login("ann", "ann's")).toBe("ann")
   })
 
-  test("checks a name that nobody has against somebody's hash, the same one every time, and lets nobody in by it", async () => {
+  test("E6 checks a name that nobody has against somebody's hash, the same one every time, and lets nobody in by it", async () => {
     const { checked, login } = create({ failuresPerUser: 100, failuresPerClient: 100 })
     const names = Array.from({ length: 30 }, (_, index) => `nobody${index}`)
     for (const name of names) await login(name, "x")
@@ -133,7 +133,7 @@ describe("HtpasswdAuthenticator", () => {
   })
 
   test("remembers a bounded number of logins", async () => {
-    const { checked, login } = create({ logins: 1 })
+    const { checked, login } = create({ logins: 1, clients: 1 })
     for (const [user, password] of [
       ["ann", "ann's"],
       ["bob", "bob's"],
@@ -142,6 +142,15 @@ describe("HtpasswdAuthenticator", () => {
       await login(user, password)
 
     expect(checked).toHaveLength(3)
+  })
+
+  test("knows a user no more who is gone from the file, while somebody guesses beside them", async () => {
+    const { fail, login, state } = create()
+    await login("ann", "ann's")
+    await fail("ann", 3)
+    state.users = new Map([["ann", await hashOf("new")]])
+
+    expect([await login("ann", "ann's"), await login("ann", "new")]).toEqual(["TOOMANYREQUESTS", "TOOMANYREQUESTS"])
   })
 
   test("knows a user no more who is gone from the file, and asks for the new password after a change", async () => {
@@ -154,7 +163,7 @@ describe("HtpasswdAuthenticator", () => {
     expect(after).toEqual(["UNAUTHORIZED", "UNAUTHORIZED", "ann"])
   })
 
-  test("tries nothing more after some failures for a user, until the window ends", async () => {
+  test("E6 tries nothing more after some failures for a user, until the window ends", async () => {
     const { checked, clock, fail, login, authenticator } = create()
     await fail("ann", 3)
     checked.length = 0
@@ -165,6 +174,36 @@ describe("HtpasswdAuthenticator", () => {
     expect([answer.code, answer.status, answer.retryAfterSeconds]).toEqual(["TOOMANYREQUESTS", 429, 50])
     expect(checked).toEqual([])
     expect(await login("ann", "ann's")).toBe("ann")
+  })
+
+  test("E6 lets those who have logged in from there before go on, whatever others guess from behind the same address", async () => {
+    const { checked, fail, login } = create()
+    const before = await login("ann", "ann's")
+    await fail("ann", 5)
+    await fail("bob", 5)
+    checked.length = 0
+    const answers = [await login("ann", "ann's"), await login("ann", "guess"), await login("bob", "bob's")]
+
+    expect(before).toBe("ann")
+    expect(answers).toEqual(["ann", "TOOMANYREQUESTS", "TOOMANYREQUESTS"])
+    expect(checked).toEqual([])
+  })
+
+  test("E6 tells nobody at no cost whether a guess is what somebody has logged in with from elsewhere", async () => {
+    const { fail, login } = create()
+    await login("ann", "ann's")
+    await fail("ann", 3, "192.0.2.2")
+
+    expect(await login("ann", "ann's", "192.0.2.2")).toBe("TOOMANYREQUESTS")
+    expect(await login("ann", "ann's")).toBe("ann")
+  })
+
+  test("E6 checks no password again that was right at one address when it comes from another", async () => {
+    const { checked, login } = create()
+    await login("ann", "ann's")
+    for (let node = 0; node < 20; node += 1) await login("ann", "ann's", `192.0.3.${node}`)
+
+    expect(checked).toHaveLength(1)
   })
 
   test("limits those who fail, not others: neither other addresses, nor other users of the same address", async () => {
@@ -197,7 +236,7 @@ describe("HtpasswdAuthenticator", () => {
     expect(await login("ann", "ann's", "2001:db8:0:1::1")).toBe("ann")
   })
 
-  test("is as strict with many guesses at once as with one after the other", async () => {
+  test("E6 is as strict with many guesses at once as with one after the other", async () => {
     const { checked, login } = create({ failuresPerClient: 1000 })
     const answers = await Promise.all(Array.from({ length: 200 }, (_, index) => login("ann", `guess ${index}`)))
 
