@@ -1,10 +1,12 @@
 import { LRUCache } from "lru-cache"
 import type { Clock } from "../lib/clock.ts"
-import { SingleFlight } from "../lib/single-flight.ts"
+import { inTime } from "../lib/in-time.ts"
+import { abortable, SingleFlight } from "../lib/single-flight.ts"
 import { EgressError } from "./egress.ts"
 
 export interface DialerOptions {
   readonly clock: Clock
+  /** For finding the addresses of a name, and again for reaching one of them. */
   readonly connectMs: number
   /** All addresses of a name. Rejects when it has none. */
   readonly lookup: (hostname: string) => Promise<readonly string[]>
@@ -42,7 +44,8 @@ export class Dialer {
     const name = hostname.replace(/^\[|\]$/g, "")
     const known = this.#names.get(name)
     if (known !== undefined && known.until > this.#options.clock.now()) return known.addresses
-    return await this.#lookups.run(name, () => this.#lookup(name), signal)
+    signal.throwIfAborted()
+    return await abortable(this.#lookupInTime(name), signal)
   }
 
   /** One of the addresses, which accepts connections. Rejects with EgressError when none does in time. */
@@ -50,21 +53,31 @@ export class Dialer {
     const [only] = addresses
     if (only === undefined)
       throw new EgressError("network", `${url.hostname} cannot be reached: its name has no address`)
-    const good = this.#good.get(url.host)
+    const good = this.#good.get(url.origin)
     if (good !== undefined && good.until > this.#options.clock.now() && addresses.includes(good.address))
       return good.address
     const address = await this.#probes.run(
-      `${url.host} ${addresses.join()}`,
+      `${url.origin} ${addresses.join()}`,
       (flight) => this.#race(url, addresses, flight),
       signal,
     )
-    this.#good.set(url.host, { address, until: this.#options.clock.now() + GOOD_MS })
+    this.#good.set(url.origin, { address, until: this.#options.clock.now() + GOOD_MS })
     return address
   }
 
   /** The address did not work after all. */
   forget(url: URL): void {
-    this.#good.delete(url.host)
+    this.#good.delete(url.origin)
+  }
+
+  /** Nothing ends the system's own question, so whoever asks again waits for the one that is under way. */
+  async #lookupInTime(name: string): Promise<readonly string[]> {
+    const { clock, connectMs } = this.#options
+    const found = this.#lookups.run(name, () => this.#lookup(name), new AbortController().signal)
+    return await inTime(found, { clock, patienceMs: connectMs }, () => {
+      const waited = `nobody told its address within ${connectMs / 1000} s`
+      return new EgressError("silent", `${name} cannot be reached: ${waited}; does this machine's DNS answer?`)
+    })
   }
 
   async #lookup(name: string): Promise<readonly string[]> {
