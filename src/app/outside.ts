@@ -71,12 +71,15 @@ function byURLHost<Value>(
 const urlHost = (upstreams: UpstreamConfigs, host: string): string =>
   URL.parse(`${isPlain(upstreams, host) ? "http" : "https"}://${host}`)?.host ?? host
 
-/** Named by an operator: as an upstream, as a mirror of one, or as the host of what may be pulled. */
+/** Named by an operator: as an upstream, as a mirror or a token server of one, or as the host of what may be pulled. */
 function isNamed({ upstreams, allowedUpstreams }: RegistryConfig): (host: string) => boolean {
-  const mirrors = [...upstreams.values()].flatMap((upstream) => upstream.mirrors.map(({ host }) => host))
+  const others = [...upstreams.values()].flatMap(({ mirrors, realms }) => [
+    ...mirrors.map(({ host }) => host),
+    ...realms,
+  ])
   const allowed = (allowedUpstreams ?? []).map((pattern) => canonicalHost(pattern.split("/")[0] ?? ""))
   const hosts = [...upstreams.keys(), ...allowed].flatMap((host) => [host, urlHost(upstreams, host)])
-  const named = new Set([...hosts, ...mirrors])
+  const named = new Set([...hosts, ...others])
   return (host) => named.has(canonicalHost(host))
 }
 
@@ -88,6 +91,7 @@ export function buildUpstream(
 ): RetryingUpstream {
   const { upstreams } = config
   const { clock, credentials, documents, random } = tuning
+  const settings = byURLHost(config, upstreams)
   const tokens = new TokenCache({ egress, clock, metrics })
   const open = (endpoint: Endpoint, host: string) => {
     const login = keychainOf(host, keychain)
@@ -97,11 +101,14 @@ export function buildUpstream(
   }
   const connect = (host: string): Upstream => {
     const baseURL = new URL(`${isPlain(upstreams, host) ? "http" : "https"}://${apiHost(host)}`)
-    const origin = open({ baseURL, mirrorOf: null, label: labelOf(config, host) }, host)
+    const realms = (named: string) => settings.get(canonicalHost(named))?.realms ?? []
+    const origin = open({ baseURL, mirrorOf: null, realms: realms(host), label: labelOf(config, host) }, host)
     const mirrors =
       upstreams
         .get(host)
-        ?.mirrors.map((mirror) => open({ baseURL: mirror, mirrorOf: host, label: mirror.host }, mirror.host)) ?? []
+        ?.mirrors.map((mirror) =>
+          open({ baseURL: mirror, mirrorOf: host, realms: realms(mirror.host), label: mirror.host }, mirror.host),
+        ) ?? []
     return mirrors.length === 0 ? origin : new MirroredUpstream(mirrors, origin, log)
   }
   const upstream = new Upstreams({ layouts: new LayoutUpstream(), connect })

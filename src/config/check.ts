@@ -1,6 +1,7 @@
 import type { Problem } from "../lib/validate.ts"
-import { parseReference } from "../oci/reference.ts"
+import { canonicalHost, parseReference } from "../oci/reference.ts"
 import { checkBlobserve } from "./blobserve.ts"
+import { HOST } from "./fields.ts"
 import type { ConfigFile, SpecProviderSection, UpstreamSection } from "./schema.ts"
 import { sharingProblems } from "./sharing.ts"
 
@@ -83,16 +84,32 @@ function checkGrpcProvider({ addr, tls }: Exclude<SpecProviderSection, { url: st
 }
 
 function checkUpstreams({ upstreams = {} }: Registry): readonly Problem[] {
-  return Object.entries(upstreams).flatMap(([host, upstream]) => {
+  const hosts = Object.keys(upstreams)
+  return Object.entries(upstreams).flatMap(([host, upstream], place) => {
     const path = ["registry", "upstreams", host]
-    const hostProblem = { path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' }
-    const mirrors = [...(upstream.mirrors ?? []).entries()].filter(([, mirror]) => !URL.canParse(mirror))
+    const same = hosts.slice(0, place).find((other) => canonicalHost(other) === canonicalHost(host))
+    const mirrors = [...(upstream.mirrors ?? []).entries()].flatMap(([index, mirror]) =>
+      mirrorProblems(mirror).map((message) => ({ path: [...path, "mirrors", index], message })),
+    )
+    const realms = [...(upstream.realms ?? []).entries()].filter(([, realm]) => !isHost(realm))
     return [
-      ...(/[/\s]/.test(host) ? [hostProblem] : []),
-      ...mirrors.map(([index]) => ({ path: [...path, "mirrors", index], message: "is no URL" })),
+      ...(isHost(host) ? [] : [{ path, message: 'expected a host, like "ghcr.io" or "127.0.0.1:5000"' }]),
+      ...(same === undefined ? [] : [{ path, message: `is the same host as ${JSON.stringify(same)}` }]),
+      ...mirrors,
+      ...realms.map(([index]) => ({ path: [...path, "realms", index], message: "is no host" })),
       ...halfLogin(upstream).map((message) => ({ path, message })),
     ]
   })
+}
+
+const HOST_PATTERN = new RegExp(HOST)
+const isHost = (text: string): boolean => HOST_PATTERN.test(text) && URL.canParse(`https://${text}`)
+
+function mirrorProblems(mirror: string): readonly string[] {
+  const url = URL.parse(mirror)
+  if (url === null) return ["is no URL"]
+  if (url.username !== "" || url.password !== "") return ['holds a login; put it into "upstreams" of its own host']
+  return url.search === "" && url.hash === "" ? [] : ["expected a URL without ? and #"]
 }
 
 function halfLogin({ username = "", passwordFile = "" }: UpstreamSection): readonly string[] {

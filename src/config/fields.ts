@@ -12,6 +12,8 @@ export const bytes = (value: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: value, description }))
 export const port = (value: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, default: value, description }))
+/** A name, an IPv4 address, or an IPv6 address in brackets; with a port, if any. */
+export const HOST = "^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:\\d{1,5})?$"
 export const DURATION = "^(0|((\\d+(\\.\\d*)?|\\.\\d+)(ns|us|µs|μs|ms|s|m|h))+)$"
 export const duration = (value: string, description: string) =>
   Type.Optional(

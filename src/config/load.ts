@@ -105,6 +105,8 @@ export interface UpstreamConfig {
   readonly insecureSkipVerify: boolean
   readonly ca: string | null
   readonly mirrors: readonly URL[]
+  /** Hosts of token servers, as URLs have them. */
+  readonly realms: readonly string[]
   readonly username: string | null
   readonly passwordFile: string | null
 }
@@ -271,6 +273,7 @@ function toUpstream(dir: string, upstream: UpstreamSection): UpstreamConfig {
     insecureSkipVerify: upstream.insecureSkipVerify ?? false,
     ca: path(upstream.ca),
     mirrors: (upstream.mirrors ?? []).map((mirror) => new URL(mirror)),
+    realms: (upstream.realms ?? []).map((realm) => new URL(`https://${realm}`).host),
     username: upstream.username || null,
     passwordFile: path(upstream.passwordFile),
   }

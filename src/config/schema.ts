@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox"
-import { address, bytes, closed, DURATION, duration, file, flag, port, text, texts } from "./fields.ts"
+import { address, bytes, closed, DURATION, duration, file, flag, HOST, port, text, texts } from "./fields.ts"
 
 const tlsClient = closed(
   {
@@ -48,6 +48,12 @@ const upstream = closed({
   mirrors: Type.Optional(
     Type.Array(Type.String({ pattern: "^https?://", expected: "an http or https URL" }), {
       description: "Asked before the host itself, in this order.",
+    }),
+  ),
+  realms: Type.Optional(
+    Type.Array(Type.String({ pattern: HOST, expected: 'a host like "auth.example.com" or "auth.example.com:8443"' }), {
+      description:
+        "Hosts of token servers outside of this host's domain, which its credentials may be sent to (with TLS only).",
     }),
   ),
   username: text("User for this host."),

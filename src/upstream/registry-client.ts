@@ -18,6 +18,8 @@ export interface Endpoint {
   readonly baseURL: URL
   /** The registry that this one mirrors, told with every request (as containerd does); null for the registry itself. */
   readonly mirrorOf: string | null
+  /** Hosts of token servers elsewhere that its credentials may be sent to. */
+  readonly realms: readonly string[]
   /** Metric label: the host where an operator has named it, else "other". */
   readonly label: string
 }
@@ -63,7 +65,10 @@ export class RegistryClient {
   readonly #refused = new LRUCache<string, Refused>({ max: 1000 })
   /** When a credential was last good enough for a repository. */
   readonly #accepted = new LRUCache<string, number>({ max: 1000 })
-  #login: Login | null = null
+  /** How repositories want to be asked: a registry may have a token server for each. */
+  readonly #logins = new LRUCache<string, Login>({ max: 1000 })
+  /** What was learnt last, for repositories that nothing is known of. */
+  #latest: Login | null = null
 
   constructor(options: RegistryClientOptions) {
     this.#options = options
@@ -131,13 +136,19 @@ export class RegistryClient {
   }
 
   async #pass(request: RegistryRequest, signal: AbortSignal): Promise<Pass> {
-    const login = this.#login
+    const login = this.#loginOf(request.repository)
     if (login === null) return { credential: null, authorization: null }
     const credential = await this.#options.keychain.find(request.repository, signal)
     this.#throwIfRefused(request, credential)
     const direct = directAuthorization(login, credential)
     if (direct !== null || login.kind === "basic") return { credential, authorization: direct }
     return await this.#token(request, login, credential, signal)
+  }
+
+  #loginOf({ path }: Repository): Login | null {
+    const login = this.#logins.get(path) ?? this.#latest
+    if (login !== null) this.#logins.set(path, login)
+    return login
   }
 
   /** A token server may refuse what a keychain only remembers; then it is asked once more with what is known now. */
@@ -183,8 +194,8 @@ export class RegistryClient {
     credential: Credential | null,
   ): TokenRequest {
     const { realm, service } = login
-    const { baseURL, label } = this.#options.endpoint
-    return { registry: baseURL, label, realm, service, scope: `repository:${repository.path}:pull`, credential }
+    const { baseURL, label, realms } = this.#options.endpoint
+    return { registry: baseURL, realms, label, realm, service, scope: `repository:${repository.path}:pull`, credential }
   }
 
   /** The registry refused what it was given, so that is forgotten and what it asks for is learnt. */
@@ -193,7 +204,8 @@ export class RegistryClient {
       .map(readLogin)
       .find((candidate) => candidate !== null)
     if (login === undefined) throw this.#refusal(request, "does not say how to log in")
-    this.#login = login
+    this.#logins.set(request.repository.path, login)
+    this.#latest = login
     const { keychain, tokens } = this.#options
     const credential = await keychain.find(request.repository, signal)
     const direct = directAuthorization(login, credential)

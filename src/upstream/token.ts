@@ -12,6 +12,8 @@ import { isTrustedRealm } from "./realm.ts"
 export interface TokenRequest {
   /** That asks for the token. */
   readonly registry: URL
+  /** Hosts of token servers elsewhere that its credentials may be sent to. */
+  readonly realms: readonly string[]
   /** Metric label of the registry. */
   readonly label: string
   readonly realm: URL
@@ -62,9 +64,9 @@ export class TokenCache {
   }
 
   async #fetch(request: TokenRequest, signal: AbortSignal): Promise<Token> {
-    const { registry, realm, credential } = request
-    if (credential !== null && !isTrustedRealm(registry, realm)) {
-      const message = `Cannot log in to ${registry.host}: it sends clients to ${realm.host} for tokens, which is not known to belong to it`
+    const { registry, realm, realms, credential } = request
+    if (credential !== null && !isTrustedRealm(registry, realm, realms)) {
+      const message = `Cannot log in to ${registry.host}: it sends clients to ${realm.host} for tokens, which is not known to belong to it; if it does, name it in "realms" of this upstream`
       throw new RegistryError("DENIED", message, { detail: "upstream_auth" })
     }
     const response = await this.#send(request, tokenRequest(request), signal)

@@ -69,6 +69,7 @@ describe("what operators write, and what others do", () => {
   test.each([
     ["an upstream", { upstreams: { "registry.test:PORT": {} } }],
     ["a mirror", { upstreams: { "other.test": { mirrors: ["http://registry.test:PORT"] } } }],
+    ["a token server", { upstreams: { "other.test": { realms: ["registry.test:PORT"] } } }],
     ["the host of a pattern", { allowedUpstreams: ["registry.test:PORT/team/**"] }],
   ])("C4: a host that is named as %s serves others, too", async (_, registry) => {
     const named = JSON.parse(JSON.stringify(registry).replaceAll("PORT", port()))

@@ -112,6 +112,7 @@ describe("loadConfig()", () => {
       insecureSkipVerify: false,
       ca: join(dir, "ca.pem"),
       mirrors: [],
+      realms: [],
       username: "me",
       passwordFile: join(dir, "password"),
     })
@@ -228,7 +229,49 @@ describe("what is wrong with a configuration", () => {
       '{ "registry": { "remoteSpecProvider": [{ "addr": "x:1", "tls": { "crt": "a" } }] } }',
       'registry.remoteSpecProvider[0].tls: needs both "crt" and "key", or neither',
     ],
-    ['{ "registry": { "upstreams": { "https://x": {} } } }', 'registry.upstreams["https://x"]: expected a host'],
+    ...[
+      "https://x",
+      "x/y",
+      "x y",
+      "",
+      "x:",
+      "x:port",
+      "x:99999",
+      ":5000",
+      "-x",
+      "x?",
+      "me@x",
+      "[::1",
+      "a,b",
+      "*.x",
+    ].map((host): [string, string] => [
+      `{ "registry": { "upstreams": { ${JSON.stringify(host)}: {} } } }`,
+      'expected a host, like "ghcr.io" or "127.0.0.1:5000"',
+    ]),
+    [
+      '{ "registry": { "upstreams": { "docker.io": {}, "index.docker.io": {} } } }',
+      'registry.upstreams["index.docker.io"]: is the same host as "docker.io"',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": {}, "X.io": {} } } }',
+      'registry.upstreams["X.io"]: is the same host as "x.io"',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "realms": ["https://auth.x.net"] } } } }',
+      'registry.upstreams["x.io"].realms[0]: expected a host like "auth.example.com"',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "realms": ["auth.x.net", "auth.x.net:99999"] } } } }',
+      'registry.upstreams["x.io"].realms[1]: is no host',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "mirrors": ["https://me:hunter2@y.io"] } } } }',
+      'registry.upstreams["x.io"].mirrors[0]: holds a login; put it into "upstreams" of its own host',
+    ],
+    [
+      '{ "registry": { "upstreams": { "x.io": { "mirrors": ["https://y.io/?a=b"] } } } }',
+      'registry.upstreams["x.io"].mirrors[0]: expected a URL without ? and #',
+    ],
     [
       '{ "registry": { "upstreams": { "x.io": {\n"plainHttp": true } } } }',
       'config.json:2: registry.upstreams["x.io"].plainHttp: unknown key, did you mean "plainHTTP"?',

@@ -39,7 +39,7 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
   const metrics = createMetrics()
   const tokens = new TokenCache({ egress, clock: systemClock, metrics })
   const client = new RegistryClient({
-    endpoint: { baseURL: url, mirrorOf: null, label: "other" },
+    endpoint: { baseURL: url, mirrorOf: null, realms: [], label: "other" },
     egress,
     keychain: keychainOf(null),
     tokens,

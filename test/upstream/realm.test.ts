@@ -30,6 +30,24 @@ describe("isTrustedRealm()", () => {
     ["https://ghcr.io", "file:///etc/passwd", false],
     ["https://ghcr.io", "https://ghcr.io@evil.example/token", false],
   ])("%s sending clients to %s: %p", (registry, realm, expected) => {
-    expect(isTrustedRealm(new URL(registry), new URL(realm))).toBe(expected)
+    expect(isTrustedRealm(new URL(registry), new URL(realm), [])).toBe(expected)
   })
+
+  test.each([
+    ["https://auth.example.net/token", true],
+    ["https://auth.example.net:443/other", true],
+    ["https://auth.example.net:8443/token", false],
+    ["https://localhost:8443/token", true],
+    ["https://x.auth.example.net/token", false],
+    ["https://auth.example.net.evil.example/token", false],
+    ["https://auth.example.net@evil.example/token", false],
+    ["http://auth.example.net/token", false],
+  ])(
+    "C2: a registry whose operator has named auth.example.net and localhost:8443, sending clients to %s: %p",
+    (realm, expected) => {
+      const named = ["auth.example.net", "localhost:8443"]
+      expect(isTrustedRealm(new URL("https://ghcr.io"), new URL(realm), named)).toBe(expected)
+      expect(isTrustedRealm(new URL("http://ghcr.io"), new URL(realm), named)).toBe(expected)
+    },
+  )
 })

@@ -31,7 +31,7 @@ function connect(credential: Credential | null, clock: Clock = systemClock) {
   const egress = testEgress()
   const metrics = createMetrics()
   const client = new RegistryClient({
-    endpoint: { baseURL: upstream.url, mirrorOf: null, label: "other" },
+    endpoint: { baseURL: upstream.url, mirrorOf: null, realms: [], label: "other" },
     egress,
     keychain: keychainOf(credential),
     tokens: new TokenCache({ egress, clock: systemClock, metrics }),
@@ -109,6 +109,24 @@ describe("a registry with Bearer login", () => {
     ])
     expect(sent()).toEqual([null, "Bearer token-1"])
     expect((await counted()).sort()).toEqual(["manifest 200 1", "manifest 401 1", "token 200 1"])
+  })
+
+  test("may name a token server for each repository, and each is learnt once", async () => {
+    const other = startTokenServer()
+    upstream.roles.push((request, { pathname }) => {
+      const { url } = pathname.startsWith("/v2/lab/other/") ? other : tokens
+      const isGiven = url === other.url ? other.tokens : tokens.tokens
+      if (isGiven.includes(request.headers.get("authorization")?.replace("Bearer ", "") ?? "")) return null
+      return new Response(null, { status: 401, headers: { "www-authenticate": `Bearer realm="${url}",service="lab"` } })
+    })
+    const { get } = connect(null)
+    const statuses = []
+    for (let round = 0; round < 4; round += 1) statuses.push(await get(), await get("manifests/1", "lab/other"))
+    other.stop()
+
+    expect(new Set(statuses)).toEqual(new Set([200]))
+    expect([tokens.asked.length, other.asked.length]).toEqual([2, 1]) // the other repository is tried with the first's once
+    expect(sent().filter((authorization) => authorization === null)).toHaveLength(1)
   })
 
   test("gets an anonymous token where there is no credential", async () => {

@@ -37,7 +37,7 @@ function connect(baseURL = server.url) {
   const egress = testEgress()
   const metrics = createMetrics()
   const tokens = new TokenCache({ egress, clock: systemClock, metrics })
-  const endpoint = { baseURL, mirrorOf: null, label: "other" }
+  const endpoint = { baseURL, mirrorOf: null, realms: [], label: "other" }
   const upstream = new RegistryUpstream(
     new RegistryClient({
       endpoint,

@@ -18,6 +18,7 @@ function start() {
   const cache = new TokenCache({ egress: testEgress(), clock, metrics: createMetrics() })
   const request: TokenRequest = {
     registry: new URL("http://127.0.0.1:5000"),
+    realms: [],
     label: "other",
     realm: server.url,
     service: null,
