@@ -1,4 +1,5 @@
-import { type Config, imageSettings } from "../config/load.ts"
+import { isOfPort } from "../config/changes.ts"
+import { type Config, imageSettings, type RegistryConfig } from "../config/load.ts"
 import { httpApp } from "../http/app.ts"
 import type { Listener } from "../http/server.ts"
 import { traced } from "../http/traced.ts"
@@ -14,8 +15,10 @@ import { CurrentRegistry } from "./current-registry.ts"
 import { keepUp } from "./disk.ts"
 import { followConfig } from "./follow-config.ts"
 import { type Kept, openKept } from "./kept.ts"
-import { listenOperation, listenServices, type Service, type ServiceListener } from "./listeners.ts"
-import { type OpenLogin, openLogin } from "./login.ts"
+import { listenBlobserve, listenOperation, listenWithoutTls, openRegistryPort } from "./listeners.ts"
+import { CurrentLogin } from "./login.ts"
+import type { Prepared } from "./prepared.ts"
+import type { RegistryPort } from "./registry-port.ts"
 import type { Tools } from "./tools.ts"
 import { openTracer } from "./tracing.ts"
 
@@ -52,7 +55,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
   const tools = { log, metrics: declareAllMetrics(), readiness: new Readiness(log), tracer, tuning }
   const kept = await openKept(settings, tools)
   try {
-    const login = await openLogin(settings, tools)
+    const login = await CurrentLogin.open(settings, tools)
     const current = await CurrentRegistry.create(settings, kept, tools).catch((error) => {
       login.close()
       throw error
@@ -71,7 +74,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
 interface Parts {
   readonly kept: Kept
   readonly current: CurrentRegistry
-  readonly login: OpenLogin
+  readonly login: CurrentLogin
   /** Null: no files of images are served. */
   readonly files: Blobserve | null
   readonly tools: Tools
@@ -79,10 +82,12 @@ interface Parts {
 
 class App implements RunningApp {
   readonly #parts: Parts
-  readonly #serving: ServiceListener[] = []
+  readonly #serving: Listener[] = []
   readonly #operation: Listener[] = []
   readonly #background = new AbortController()
   #config: Config
+  #registry: RegistryPort | null = null
+  #blobserve: Listener | null = null
   #closing: Promise<void> | null = null
 
   constructor(config: Config, parts: Parts) {
@@ -91,15 +96,11 @@ class App implements RunningApp {
   }
 
   get registryPort(): number | null {
-    return this.#portOf("registry")
+    return this.#registry?.port ?? null
   }
 
   get blobservePort(): number | null {
-    return this.#portOf("files")
-  }
-
-  #portOf(service: Service): number | null {
-    return this.#serving.find((listener) => listener.service === service)?.port ?? null
+    return this.#blobserve?.port ?? null
   }
 
   get config(): Config {
@@ -132,13 +133,20 @@ class App implements RunningApp {
   async #listen({ level = { current: "info" }, mayShare = false }: AppOptions): Promise<void> {
     const { current, files, login, tools } = this.#parts
     const { log, metrics, readiness, tracer } = tools
-    const facade = () => current.images
-    const { prefix } = imageSettings(this.#config)
-    const app = httpApp({ facade, prefix, ...login, version: VERSION, log, metrics })
-    const handle = tracer === untraced ? app : traced(app, tracer)
     const ports = { tools, mayShare }
-    const handles = { registry: handle, files: files?.handle ?? null }
-    for await (const listener of listenServices(this.#config, handles, ports)) this.#serving.push(listener)
+    const { blobserve, registry } = this.#config
+    if (registry !== null) {
+      const facade = () => current.images
+      const access = { authenticator: () => login.authenticator, isPrivate: () => login.isPrivate }
+      const app = httpApp({ facade, prefix: registry.prefix, ...access, version: VERSION, log, metrics })
+      const handle = tracer === untraced ? app : traced(app, tracer)
+      this.#registry = await openRegistryPort(registry, handle, ports)
+      this.#serving.push(this.#registry, ...listenWithoutTls(this.#config, handle, ports))
+    }
+    if (blobserve !== null && files !== null) {
+      this.#blobserve = listenBlobserve(blobserve, files.handle, ports)
+      this.#serving.push(this.#blobserve)
+    }
     for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
   }
 
@@ -166,10 +174,26 @@ class App implements RunningApp {
 
   async #follow(): Promise<void> {
     const apply = async (config: Config, keys: readonly string[]) => {
-      if (config.registry !== null) await this.#parts.current.apply(config.registry, keys)
+      if (config.registry !== null) await this.#applyToRegistry(config.registry, keys)
       this.#config = config
     }
     const stop = await followConfig(this.#config, apply, this.#parts.tools)
     this.#background.signal.addEventListener("abort", stop, { once: true })
+  }
+
+  /** Rejects, and nothing has changed, when a part of the configuration cannot be used. */
+  async #applyToRegistry(config: RegistryConfig, keys: readonly string[]): Promise<void> {
+    const { current, login } = this.#parts
+    const prepared: Prepared[] = []
+    try {
+      if (keys.some(isOfPort)) prepared.push(await login.prepare(config))
+      if (this.#registry !== null && keys.includes("registry.tls"))
+        prepared.push(await this.#registry.prepare(config.tls))
+      await current.apply(config, keys)
+    } catch (error) {
+      for (const change of prepared) change.discard()
+      throw error
+    }
+    for (const change of prepared) change.apply()
   }
 }

@@ -1,3 +1,4 @@
+import { isOfPort } from "../config/changes.ts"
 import type { RegistryConfig } from "../config/load.ts"
 import type { Images } from "../facade/images.ts"
 import type { Kept } from "./kept.ts"
@@ -41,7 +42,7 @@ export class CurrentRegistry {
 
   /** Rejects, and nothing has changed, when the configuration cannot be used. `keys` are those that differ. */
   async apply(config: RegistryConfig, keys: readonly string[]): Promise<void> {
-    const ofRegistry = keys.filter((key) => key.startsWith("registry.") || key === "dockerAuth")
+    const ofRegistry = keys.filter((key) => (key.startsWith("registry.") && !isOfPort(key)) || key === "dockerAuth")
     if (ofRegistry.every((key) => key === STATIC_LAYERS)) {
       if (ofRegistry.length > 0) this.#registry.replaceStaticLayers(config.staticLayers)
       return

@@ -1,4 +1,5 @@
-import { configChanges } from "../config/changes.ts"
+import { configChanges, isOfPort } from "../config/changes.ts"
+import { keepClosed } from "../config/keep-closed.ts"
 import { type Config, parseConfig } from "../config/load.ts"
 import { namedFiles } from "../config/named-files.ts"
 import { identifyFile } from "../lib/file-identity.ts"
@@ -26,25 +27,30 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     log.error("cannot use changed configuration, the old one stays in use", { path, error })
   }
   const stop = new AbortController()
-  const change = async (next: Config) => {
+  const change = async (changed: Config) => {
+    const next = keepClosed(applied, changed)
     const { live, restart } = configChanges(applied.written, next.written)
+    const kept = configChanges(next.written, changed.written)
     const files = identifyNamed(next)
     try {
       if (live.length > 0) await apply(next, live)
     } catch (error) {
-      void retry(next, files)
+      void retry(changed, files)
       return refuse(error)
     }
     applied = next
     metrics.configReloads.inc({ result: "success" })
     log.info("reloading file after change", { path, applied: live })
-    if (restart.length > 0) log.warn("changes of the configuration that need a restart", { path, keys: restart })
+    const closed = kept.live.filter(isOfPort)
+    if (closed.length > 0) log.warn("nothing opens the registry but a restart, it stays closed", { path, keys: closed })
+    const keys = [...restart, ...kept.live, ...kept.restart].toSorted()
+    if (keys.length > 0) log.warn("changes of the configuration that need a restart", { path, keys })
   }
   /** Until another configuration takes the place of the one that was refused. */
   const retry = async (refused: Config, files: string) => {
     while (!stop.signal.aborted && latest === refused) {
       await tuning.clock.sleep(LOOK_MS, stop.signal).catch(() => {})
-      if (stop.signal.aborted || latest !== refused || identifyNamed(refused) === files) continue
+      if (stop.signal.aborted || latest !== refused || identifyNamed(keepClosed(applied, refused)) === files) continue
       last = last.then(async () => await change(refused))
       return
     }

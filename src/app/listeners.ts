@@ -7,7 +7,7 @@ import { type Handle, joinAddress, type Listener, listen } from "../http/server.
 import type { LogLevel } from "../telemetry/log-level.ts"
 import type { Readiness } from "../telemetry/readiness.ts"
 import { fileBudget } from "./file-budget.ts"
-import { openTlsPort } from "./tls-port.ts"
+import { RegistryPort } from "./registry-port.ts"
 import type { Tools } from "./tools.ts"
 
 /** What every port is opened with. */
@@ -17,40 +17,20 @@ export interface Ports {
   readonly mayShare: boolean
 }
 
-export type Service = "registry" | "registry without TLS" | "files"
-export type ServiceListener = Listener & { readonly service: Service }
-
-/** Opens the ports that the configuration has services for. Rejects when one cannot be opened. */
-export async function* listenServices(
-  config: Config,
-  handles: { readonly registry: Handle; readonly files: Handle | null },
-  ports: Ports,
-): AsyncGenerator<ServiceListener> {
-  const { blobserve, registry } = config
-  if (registry !== null) {
-    yield { ...(await listenRegistry(registry, handles.registry, ports)), service: "registry" }
-    for (const listener of listenWithoutTls(config, handles.registry, ports))
-      yield { ...listener, service: "registry without TLS" }
-  }
-  if (blobserve !== null && handles.files !== null)
-    yield { ...listenBlobserve(blobserve, handles.files, ports), service: "files" }
-}
-
 /** Rejects when the port cannot be opened, or there is no certificate for it. */
-async function listenRegistry(
+export async function openRegistryPort(
   { host: hostname, port, tls }: RegistryConfig,
   handle: Handle,
   ports: Ports,
-): Promise<Listener> {
-  const options = { ...serviceOptions(handle, ports), hostname, port }
-  const listener = tls === null ? listen(options) : await openTlsPort(tls, options, ports.tools)
+): Promise<RegistryPort> {
+  const opened = await RegistryPort.open(tls, { ...serviceOptions(handle, ports), hostname, port }, ports.tools)
   const message = `${tls === null ? "HTTP" : "HTTPS"} registry server listening`
-  ports.tools.log.info(message, { addr: joinAddress(hostname, listener.port) })
-  return listener
+  ports.tools.log.info(message, { addr: joinAddress(hostname, opened.port) })
+  return opened
 }
 
 /** The registry without TLS where the environment asks for it, as the original had it: a failure is only logged. */
-function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, ports: Ports): readonly Listener[] {
+export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, ports: Ports): readonly Listener[] {
   if (noTlsDebugAddr === null) return []
   const { log } = ports.tools
   const env = "REGFAC_NO_TLS_DEBUG"
@@ -73,7 +53,8 @@ function serviceOptions(handle: Handle, { mayShare, tools }: Ports) {
   return { handle, log, metrics, maxConcurrent: requests, stall, mayShare }
 }
 
-function listenBlobserve({ host: hostname, port }: BlobserveConfig, handle: Handle, ports: Ports): Listener {
+/** Throws when the port cannot be opened. */
+export function listenBlobserve({ host: hostname, port }: BlobserveConfig, handle: Handle, ports: Ports): Listener {
   const listener = listen({ ...serviceOptions(handle, ports), hostname, port, route: "file" })
   ports.tools.log.info("blob HTTP server listening", { addr: joinAddress(hostname, listener.port) })
   return listener

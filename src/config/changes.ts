@@ -7,6 +7,11 @@ export interface ConfigChanges {
   readonly restart: readonly string[]
 }
 
+/** Who may use the registry's port, and how it is spoken to there. */
+const OF_PORT = ["registry.auth", "registry.requireAuth", "registry.tls"]
+
+export const isOfPort = (key: string): boolean => OF_PORT.includes(key)
+
 /** Everything else is decided when the process starts: ports, places on disk, and connections. */
 const LIVE: ReadonlySet<string> = new Set([
   "dockerAuth",
@@ -19,6 +24,7 @@ const LIVE: ReadonlySet<string> = new Set([
   "registry.defaultPlatform",
   "registry.upstreams",
   "registry.allowedUpstreams",
+  ...OF_PORT,
 ])
 
 /** What differs between two configurations, by key. */

@@ -11,8 +11,8 @@ import { swaggerApp } from "./swagger/app.ts"
 export interface HttpAppOptions extends RegistryAppOptions {
   readonly version: string
   readonly log: Logger
-  /** Null: everybody may pull. */
-  readonly authenticator: Authenticator | null
+  /** Null: everybody may pull. Asked for every request. */
+  readonly authenticator: () => Authenticator | null
 }
 
 /** Everything on the registry's port. */
@@ -31,10 +31,11 @@ export function httpApp(options: HttpAppOptions): (request: Request, caller: Cal
 
 /** Before anything is looked at, so that strangers learn nothing, not even which paths there are. Null: may go on. */
 async function refuseStranger(
-  { authenticator, log }: HttpAppOptions,
+  { authenticator: current, log }: HttpAppOptions,
   request: Request,
   caller: Caller,
 ): Promise<Response | null> {
+  const authenticator = current()
   if (authenticator === null) return null
   try {
     caller.user = await authenticator.authenticate(request.headers.get("authorization"), caller.address())

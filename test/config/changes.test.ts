@@ -8,6 +8,8 @@ describe("configChanges()", () => {
     ["a key", { tagTTL: "1s" }, { tagTTL: "2s" }, ["registry.tagTTL"], []],
     ["a key that goes", { staticLayer: [] }, {}, ["registry.staticLayer"], []],
     ["something deep", { upstreams: { a: {} } }, { upstreams: { a: { ca: "b" } } }, ["registry.upstreams"], []],
+    ["a login", {}, { requireAuth: true }, ["registry.requireAuth"], []],
+    ["a certificate", { tls: { crt: "a" } }, { tls: { crt: "b" } }, ["registry.tls"], []],
     ["a port", { port: 1 }, { port: 2 }, [], ["registry.port"]],
     ["both", { store: "a" }, { store: "b", tagTTL: "1s" }, ["registry.tagTTL"], ["registry.store"]],
   ])("%s", (_, before, after, live, restart) => {

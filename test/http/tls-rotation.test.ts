@@ -2,7 +2,7 @@ import { afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseCredentials, type TlsCredentials } from "../../src/http/tls/credentials.ts"
-import { listenTls, type RotatingListener } from "../../src/http/tls/rotating-listener.ts"
+import { listenRotating, type RotatingListener } from "../../src/http/tls/rotating-listener.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
 import { createAuthority } from "../helpers/certificates.ts"
@@ -14,7 +14,7 @@ import { until } from "../helpers/until.ts"
 const HANDOVER_MS = 750
 
 const required = needs("openssl")
-describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
+describe.skipIf(required.isMissing)(`listenRotating()${required.note}`, () => {
   const credentials: TlsCredentials[] = []
   let listener: RotatingListener
   const [first, second, third] = [0, 1, 2].map((index) => () => credentials[index] as TlsCredentials) as [
@@ -44,7 +44,7 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
       stall: { patientRequests: 1000, seconds: 255, idleSeconds: 180 },
       mayShare: false,
     }
-    listener = listenTls({ ...options, credentials: first(), clock: systemClock, handoverMs })
+    listener = listenRotating({ ...options, credentials: first(), clock: systemClock, handoverMs })
     return listener
   }
   const shown = async () => (await askTls(listener.port, "/")).server
@@ -146,7 +146,7 @@ describe.skipIf(required.isMissing)(`listenTls()${required.note}`, () => {
         mayShare: false,
       }
       const handle = () => new Response("second")
-      listenTls({ ...options, port, handle, credentials: first(), clock: systemClock, handoverMs: 50 })
+      listenRotating({ ...options, port, handle, credentials: first(), clock: systemClock, handoverMs: 50 })
     }
 
     expect(() => open(() => new Response("here"), 50, other.port)).toThrow("it is taken")

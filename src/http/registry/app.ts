@@ -18,8 +18,8 @@ export interface RegistryAppOptions {
   readonly facade: () => Facade
   /** "" or "/path". */
   readonly prefix: string
-  /** True when clients must log in, so that shared caches must not keep answers. */
-  readonly isPrivate: boolean
+  /** True when clients must log in, so that shared caches must not keep answers. Asked for every answer. */
+  readonly isPrivate: () => boolean
   readonly metrics: Metrics
 }
 
@@ -130,7 +130,7 @@ const PRIVATE = `private, ${LASTING}`
 
 const lasting = (descriptor: Descriptor, { isPrivate }: RegistryAppOptions): Presentation => ({
   contentType: descriptor.mediaType,
-  cacheControl: isPrivate ? PRIVATE : PUBLIC,
+  cacheControl: isPrivate() ? PRIVATE : PUBLIC,
   headers: digestHeader(descriptor),
 })
 

@@ -3,25 +3,30 @@ import { steerConnectionsToSecond } from "../../lib/steer-connections.ts"
 import { type Listener, type ListenOptions, listen } from "../server.ts"
 import type { TlsCredentials } from "./credentials.ts"
 
-export interface RotatingOptions extends ListenOptions {
-  readonly credentials: TlsCredentials
+export interface RotatingOptions extends Omit<ListenOptions, "credentials"> {
+  /** Null: plain HTTP. */
+  readonly credentials: TlsCredentials | null
   readonly clock: Clock
   /** How long the old certificate's connections have to end by themselves before those that are idle are closed. */
   readonly handoverMs: number
 }
 
-/** A TLS port whose certificate can be replaced while it serves. */
+/** A port whose certificate can be replaced while it serves, or begin to be there, or be gone. */
 export interface RotatingListener extends Listener {
-  /** New handshakes use these credentials, from soon on; what is being sent goes on over its connection. */
-  rotate(credentials: TlsCredentials): void
+  /** New connections use these credentials, from soon on; what is being sent goes on over its connection. */
+  rotate(credentials: TlsCredentials | null): void
 }
 
 /** Throws when the port cannot be opened. */
-export function listenTls(options: RotatingOptions): RotatingListener {
-  const first = listen(options)
-  if (!steerConnectionsToSecond())
+export function listenRotating(options: RotatingOptions): RotatingListener {
+  const first = listen(withCredentials(options, options.credentials))
+  if (options.credentials !== null && !steerConnectionsToSecond())
     options.log.warn("this system cannot steer connections, a few may be reset when the certificate is replaced")
   return new RotatingServer(options, first)
+}
+
+function withCredentials({ credentials: _, ...options }: RotatingOptions, credentials: TlsCredentials | null) {
+  return credentials === null ? options : { ...options, credentials }
 }
 
 /**
@@ -37,7 +42,7 @@ class RotatingServer implements RotatingListener {
   readonly #leaving = new Map<Listener, Promise<void>>()
   #current: Listener
   #isRetired = false
-  #wanted: TlsCredentials | null = null
+  #wanted: { readonly credentials: TlsCredentials | null } | null = null
   #rotating: Promise<void> | null = null
 
   constructor(options: RotatingOptions, first: Listener) {
@@ -46,8 +51,8 @@ class RotatingServer implements RotatingListener {
     this.port = first.port
   }
 
-  rotate(credentials: TlsCredentials): void {
-    this.#wanted = credentials
+  rotate(credentials: TlsCredentials | null): void {
+    this.#wanted = { credentials }
     this.#rotating ??= this.#rotateAll().finally(() => {
       this.#rotating = null
     })
@@ -68,24 +73,25 @@ class RotatingServer implements RotatingListener {
   /** One after the other: connections can be steered to the second of two sockets, but not to a third. */
   async #rotateAll(): Promise<void> {
     while (this.#wanted !== null && !this.#stop.signal.aborted) {
-      const credentials = this.#wanted
+      const wanted = this.#wanted
       this.#wanted = null
       const old = this.#current
-      const next = this.#open(credentials)
+      const next = this.#open(wanted.credentials)
       if (next !== null) {
         this.#current = next
         old.retire()
         if (this.#isRetired) next.retire()
-      } else this.#wanted ??= credentials
+      } else this.#wanted ??= wanted
       await this.#options.clock.sleep(this.#options.handoverMs, this.#stop.signal).catch(() => {})
       if (next !== null) this.#leave(old)
     }
   }
 
   /** Null when the machine has no socket for it now. */
-  #open(credentials: TlsCredentials): Listener | null {
+  #open(credentials: TlsCredentials | null): Listener | null {
+    steerConnectionsToSecond() // a port that began without TLS has not been told before
     try {
-      return listen({ ...this.#options, port: this.port, credentials, mayShare: true })
+      return listen(withCredentials({ ...this.#options, port: this.port, mayShare: true }, credentials))
     } catch (error) {
       this.#options.log.error("cannot use the new certificate yet, the old one stays in use", { error })
       return null
