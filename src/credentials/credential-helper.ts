@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts"
+import { isRecord } from "../lib/record.ts"
 import type { Credential } from "../upstream/keychain.ts"
 
 export interface HelperOptions {
@@ -65,7 +66,7 @@ function readAnswer(program: string, text: string, code: number): Credential | n
 function safeParse(text: string): Readonly<Record<string, unknown>> | null {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null
+    return isRecord(value) ? value : null
   } catch {
     return null
   }

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { type FileHandle, open as openFile } from "node:fs/promises"
 import { join } from "node:path"
 import { writeAtomically } from "../lib/atomic-file.ts"
+import { isRecord } from "../lib/record.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, digestAlgorithm } from "../oci/digest.ts"
 import { OCI_INDEX } from "../oci/media-type.ts"
@@ -77,7 +78,7 @@ async function copy({ digest }: Descriptor, stream: ReadableStream<Uint8Array>, 
 
 function entriesOf(path: string): readonly Entry[] {
   const index: unknown = JSON.parse(readFileSync(path, "utf8"))
-  const isIndex = typeof index === "object" && index !== null && "manifests" in index && Array.isArray(index.manifests)
-  if (!isIndex) throw new Error(`Cannot add an image to ${path}: it is no image index`)
-  return index.manifests as readonly Entry[]
+  const entries = isRecord(index) ? index["manifests"] : null
+  if (!Array.isArray(entries)) throw new Error(`Cannot add an image to ${path}: it is no image index`)
+  return entries
 }

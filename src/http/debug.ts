@@ -1,5 +1,6 @@
 import { Session } from "node:inspector/promises"
 import { Elysia } from "elysia"
+import { isRecord } from "../lib/record.ts"
 import type { Level, Logger } from "../telemetry/log.ts"
 import { type LogLevel, levelName, parseLevel } from "../telemetry/log-level.ts"
 
@@ -50,8 +51,8 @@ export function debugApp({ level, log }: DebugAppOptions): (request: Request) =>
 /** Null: it names no level. */
 async function readLevel(request: Request): Promise<Level | null> {
   const value: unknown = await request.json().catch(() => null)
-  const isNamed = typeof value === "object" && value !== null && "level" in value && typeof value.level === "string"
-  return isNamed ? parseLevel(String(value.level)) : null
+  const level = isRecord(value) ? value["level"] : null
+  return typeof level === "string" ? parseLevel(level) : null
 }
 
 async function takeProfile(seconds: number): Promise<unknown> {

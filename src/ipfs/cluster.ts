@@ -1,4 +1,5 @@
 import type { Egress, EgressRequest, EgressResponse } from "../egress/egress.ts"
+import { isRecord } from "../lib/record.ts"
 import { readText } from "../lib/stream.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Cid } from "./cid.ts"
@@ -108,6 +109,3 @@ function parsed(text: string, { url }: EgressResponse): unknown {
 
 const refused = ({ status, url }: EgressResponse, text: string): Error =>
   new Error(`IPFS Cluster at ${url.host} answered ${status}: ${text.slice(0, 200)}`)
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null

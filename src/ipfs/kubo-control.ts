@@ -1,4 +1,5 @@
 import { CID } from "multiformats/cid"
+import { isRecord } from "../lib/record.ts"
 import { errorText } from "../telemetry/log.ts"
 import { type Cid, parseCid } from "./cid.ts"
 import { type Endpoint, splitCredentials } from "./credentials.ts"
@@ -103,9 +104,6 @@ export class KuboControl {
 }
 
 type Client = ReturnType<typeof import("kubo-rpc-client")["create"]>
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null
 
 const isNotPinned = (error: unknown): boolean =>
   error instanceof Error && /is not pinned|not pinned or pinned indirectly/.test(error.message)

@@ -1,3 +1,4 @@
+import { isRecord } from "../lib/record.ts"
 import type { JsonBlob } from "../oci/descriptor.ts"
 import { type Digest, digestAlgorithm, digestOf } from "../oci/digest.ts"
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts"
@@ -108,6 +109,3 @@ function parsed(text: string): unknown {
     return null
   }
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
