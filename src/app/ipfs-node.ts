@@ -6,7 +6,6 @@ import { Guard } from "../egress/guard.ts"
 import { probeTcp } from "../egress/tcp-probe.ts"
 import { Kubo } from "../ipfs/kubo.ts"
 import { KuboControl } from "../ipfs/kubo-control.ts"
-import { parseApiAddress } from "../ipfs/multiaddr.ts"
 import { Breaker } from "../lib/breaker.ts"
 import type { Tools } from "./tools.ts"
 
@@ -14,7 +13,7 @@ const DAY_MS = 86_400_000
 
 /** The IPFS node, and the way to it and to its cluster. */
 export function openNode(config: IpfsConfig, tools: Tools): { readonly node: Kubo; readonly egress: Egress } {
-  const api = parseApiAddress(config.api)
+  const { api } = config
   const gateway = byAddress(config.gateway ?? gatewayBeside(api))
   const both = ways(tools)
   return { node: new Kubo({ api, gateway, ...both, control: new KuboControl(api) }), egress: both.egress }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path"
 import { parseDuration } from "../lib/duration.ts"
+import { parseApiAddress } from "../lib/multiaddr.ts"
 import { redactText } from "../lib/redact.ts"
 import type { Problem } from "../lib/validate.ts"
 import type { RegistrySection } from "./schema.ts"
@@ -24,8 +25,7 @@ export interface RedisConfig {
 }
 
 export interface IpfsConfig {
-  /** A multiaddr or URL. */
-  readonly api: string
+  readonly api: URL
   readonly gateway: URL | null
   readonly profile: string
   readonly budgetBytes: number
@@ -52,6 +52,8 @@ export const PROFILE_NAMES = ["unixfs-v1-2025", "test-cid-v1"]
 const DEFAULT_PROFILE = "unixfs-v1-2025"
 const REDIS_PORT = 6379
 const SENTINEL_PORT = 26_379
+const NO_API = "is no address of an IPFS node, like /ip4/127.0.0.1/tcp/5001"
+const ANY_HOST = "localhost"
 
 export function toSharing(dir: string, { redis, ipfs }: RegistrySection, env: Environment): SharingConfig {
   return {
@@ -80,11 +82,10 @@ function toRedis(dir: string, section: RedisSection, env: Environment): RedisCon
 
 function toIpfs(section: IpfsSection, env: Environment): IpfsConfig {
   const { cluster } = section
+  const host = env["IPFS_HOST"] ?? "127.0.0.1"
   return {
-    api: (section.ipfsAddr ?? "").replaceAll("$IPFS_HOST", env["IPFS_HOST"] ?? "127.0.0.1"),
-    gateway: section.gatewayAddr
-      ? new URL(section.gatewayAddr.replaceAll("$IPFS_HOST", env["IPFS_HOST"] ?? "127.0.0.1"))
-      : null,
+    api: toApi(withHost(section.ipfsAddr ?? "", host)),
+    gateway: section.gatewayAddr ? toApi(withHost(section.gatewayAddr, host)) : null,
     profile: section.profile || DEFAULT_PROFILE,
     budgetBytes: section.budgetBytes ?? 0,
     allowPublicSwarm: section.allowPublicSwarm ?? false,
@@ -97,6 +98,15 @@ function toIpfs(section: IpfsSection, env: Environment): IpfsConfig {
         }
       : null,
   }
+}
+
+const withHost = (text: string, host: string): string => text.replaceAll("$IPFS_HOST", host)
+
+/** Only the value of $IPFS_HOST has not been looked at before. */
+function toApi(text: string): URL {
+  const api = parseApiAddress(text)
+  if (api === null) throw new TypeError(`${JSON.stringify(redactText(text))} ${NO_API}; is $IPFS_HOST a host?`)
+  return api
 }
 
 function parseServer(text: string, defaultPort: number): ServerConfig {
@@ -136,11 +146,7 @@ function ipfsProblems(ipfs: IpfsSection | undefined): readonly Problem[] {
   const { cluster, gatewayAddr, ipfsAddr, profile } = ipfs
   const checks: readonly (readonly [isWrong: boolean, path: readonly string[], message: string])[] = [
     [!ipfsAddr, [], 'expected "ipfsAddr", like /ip4/127.0.0.1/tcp/5001'],
-    [
-      !isApi(ipfsAddr),
-      ["ipfsAddr"],
-      `${JSON.stringify(redactText(ipfsAddr ?? ""))} is no address of an IPFS node, like /ip4/127.0.0.1/tcp/5001`,
-    ],
+    [!isApi(ipfsAddr), ["ipfsAddr"], `${JSON.stringify(redactText(ipfsAddr ?? ""))} ${NO_API}`],
     [
       Boolean(profile) && !PROFILE_NAMES.includes(profile ?? ""),
       ["profile"],
@@ -156,10 +162,9 @@ function ipfsProblems(ipfs: IpfsSection | undefined): readonly Problem[] {
 
 /** Nothing given is nothing wrong. */
 const isURL = (text: string | undefined): boolean =>
-  !text || /^https?:$/.test(URL.parse(text.replaceAll("$IPFS_HOST", "localhost"))?.protocol ?? "")
+  !text || /^https?:$/.test(URL.parse(withHost(text, ANY_HOST))?.protocol ?? "")
 
-const isApi = (text: string | undefined): boolean =>
-  !text || /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/https?)?\/?$/.test(text) || isURL(text)
+const isApi = (text: string | undefined): boolean => !text || parseApiAddress(withHost(text, ANY_HOST)) !== null
 
 function isDuration(text: string | undefined): boolean {
   try {
