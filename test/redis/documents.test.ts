@@ -9,6 +9,7 @@ import { PRODUCTION } from "../../src/tuning.ts"
 import { content, sha256 } from "../helpers/images.ts"
 import { needs } from "../helpers/programs.ts"
 import { type RedisServer, startRedis } from "../helpers/redis-server.ts"
+import { settingsFor } from "../helpers/redis-settings.ts"
 
 const required = needs("redis-server")
 describe.skipIf(required.isMissing)(`documents in Redis${required.note}`, () => {
@@ -26,17 +27,8 @@ describe.skipIf(required.isMissing)(`documents in Redis${required.note}`, () => 
 
   beforeAll(async () => {
     server = await startRedis()
-    const settings = {
-      single: { host: "127.0.0.1", port: server.port },
-      sentinel: null,
-      cluster: null,
-      username: null,
-      password: null,
-      tls: null,
-      keyPrefix: "",
-    }
     redis = await SharedRedis.open({
-      settings,
+      settings: settingsFor(server.port),
       policy: { ...PRODUCTION.redis, commandMs: 5000 },
       clock: systemClock,
       log,

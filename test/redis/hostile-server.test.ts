@@ -10,6 +10,7 @@ import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { sha256 } from "../helpers/images.ts"
+import { settingsFor } from "../helpers/redis-settings.ts"
 import { until } from "../helpers/until.ts"
 
 const MIB = 1024 * 1024
@@ -27,15 +28,7 @@ interface Peer {
 async function ask(socket: Bun.SocketHandler<undefined>): Promise<SharedRedis> {
   const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket })
   const redis = await SharedRedis.open({
-    settings: {
-      single: { host: "127.0.0.1", port: server.port },
-      sentinel: null,
-      cluster: null,
-      username: null,
-      password: null,
-      tls: null,
-      keyPrefix: "",
-    },
+    settings: settingsFor(server.port),
     policy: PRODUCTION.redis,
     clock: systemClock,
     log: silentLogger,
