@@ -37,8 +37,21 @@ export interface RedisOptions {
   readonly metrics: Metrics
 }
 
-const TOLD_MS = 60_000
-const MAX_KINDS = 20
+/** First words of refusals. What a server makes up counts as one more, so that it cannot fill the log. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "CLUSTERDOWN",
+  "ERR",
+  "LOADING",
+  "MASTERDOWN",
+  "MISCONF",
+  "MOVED",
+  "NOAUTH",
+  "NOPERM",
+  "OOM",
+  "READONLY",
+  "WRONGPASS",
+  "WRONGTYPE",
+])
 
 export type RedisClient = Redis | Cluster
 
@@ -53,8 +66,6 @@ export class SharedRedis {
   readonly #begun: Promise<void>
   /** Why there is no connection. */
   #connectionError: unknown = null
-  /** Refusals by their first word, and until when nothing more is said of them. */
-  readonly #toldUntil = new Map<string, number>()
 
   private constructor(client: RedisClient, options: RedisOptions) {
     const { clock, log, metrics, policy, settings } = options
@@ -109,15 +120,13 @@ export class SharedRedis {
     }
   }
 
-  /** Once in a while, as somebody has to look at it: no permission, a wrong password, no memory left. */
+  /** Somebody has to look at it: no permission, a wrong password, no memory left. */
   #refused({ message }: Error): null {
-    const { clock, log, metrics } = this.#options
+    const { log, metrics } = this.#options
     metrics.redisErrors.inc()
-    const kind = /^[A-Z]+/.exec(message)?.[0] ?? ""
-    const isTold = clock.now() < (this.#toldUntil.get(kind) ?? 0)
-    if (isTold || this.#toldUntil.size > MAX_KINDS) return null
-    this.#toldUntil.set(kind, clock.now() + TOLD_MS)
-    log.warn("Redis refuses commands; images are served without it", { error: message })
+    const word = /^[A-Z]+/.exec(message)?.[0] ?? ""
+    const cause = REFUSALS.has(word) ? word : "another"
+    log.warn("Redis refuses commands; images are served without it", { error: message }, cause)
     return null
   }
 

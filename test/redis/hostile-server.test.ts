@@ -6,7 +6,7 @@ import { RedisCids } from "../../src/redis/redis-cids.ts"
 import { RedisDocuments } from "../../src/redis/redis-documents.ts"
 import { RedisLeases } from "../../src/redis/redis-leases.ts"
 import { RedisTags } from "../../src/redis/redis-tags.ts"
-import { silentLogger } from "../../src/telemetry/log.ts"
+import { createLogger, type Logger, silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { sha256 } from "../helpers/images.ts"
@@ -25,13 +25,13 @@ interface Peer {
 }
 
 /** Asks a server that does this. */
-async function ask(socket: Bun.SocketHandler<undefined>): Promise<SharedRedis> {
+async function ask(socket: Bun.SocketHandler<undefined>, log: Logger = silentLogger): Promise<SharedRedis> {
   const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket })
   const redis = await SharedRedis.open({
     settings: settingsFor(server.port),
     policy: PRODUCTION.redis,
     clock: systemClock,
-    log: silentLogger,
+    log,
     metrics: createMetrics(),
   })
   closing.push(() => {
@@ -114,6 +114,29 @@ describe.each([
       return cuts > 0
     })
     expect(sent).toBeLessThan(128 * MIB)
+  })
+
+  test("that refuses with ever new words is told of a few times, not each time", async () => {
+    const lines: string[] = []
+    let count = 0
+    const letters = () => {
+      count += 1
+      return `A${count}`.replace(/\d/g, (digit) => "ABCDEFGHIJ"[Number(digit)] ?? "")
+    }
+    const redis = await ask(
+      {
+        data: (peer, bytes) => {
+          const asked = bytes.toString()
+          if (isGreeting(asked)) greet(peer, asked)
+          else for (const _ of asked.match(/\bget\b/g) ?? []) peer.write(`-${letters()} go away\r\n`)
+        },
+      },
+      createLogger({ format: "json", version: "", level: () => "info", write: (line) => void lines.push(line) }),
+    )
+
+    for (let asked = 0; asked < 50; asked += 1) expect(await redis.ask((client) => client.get("x"))).toBeNull()
+    expect(count).toBe(50)
+    expect(lines.filter((line) => line.includes("Redis refuses commands"))).toHaveLength(1)
   })
 })
 
