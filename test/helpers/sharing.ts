@@ -1,7 +1,7 @@
 import { BINARY, type RunningFacade, startFacade } from "./facade.ts"
 import { image, layer, sha256, type TestImage } from "./images.ts"
-import { type KuboNode, newSwarmKey, startKubo } from "./kubo.ts"
-import { eventually, needs, type Outcome, run } from "./programs.ts"
+import { type KuboNode, needsNode, newSwarmKey, startKubo } from "./kubo.ts"
+import { eventually, type Outcome, run } from "./programs.ts"
 import { type RedisServer, startRedis } from "./redis-server.ts"
 import { tempDir } from "./temp-dir.ts"
 import { startUpstream, type UpstreamServer } from "./upstream-server.ts"
@@ -24,7 +24,7 @@ export interface SharingLab {
   stop(): Promise<void>
 }
 
-export const sharingNeeds = () => needs("ipfs", "redis-server")
+export const sharingNeeds = () => needsNode("redis-server")
 
 export async function startSharingLab(): Promise<SharingLab> {
   const swarmKey = newSwarmKey()

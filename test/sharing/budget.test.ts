@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { rmSync } from "node:fs"
+import { readdirSync, rmSync } from "node:fs"
 import { base32upper } from "multiformats/bases/base32"
 import { CID } from "multiformats/cid"
 import { KnownCids } from "../../src/ipfs/known-cids.ts"
@@ -14,9 +14,8 @@ import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { sha256 } from "../helpers/images.ts"
-import { type KuboNode, startKubo } from "../helpers/kubo.ts"
+import { type KuboNode, needsNode, startKubo } from "../helpers/kubo.ts"
 import { never } from "../helpers/layers.ts"
-import { needs } from "../helpers/programs.ts"
 import { noise } from "../helpers/sharing.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
@@ -30,7 +29,7 @@ function memory(): KeyValue {
   return { get: async (key) => values.get(key) ?? null, set: async (key, value) => void values.set(key, value) }
 }
 
-const required = needs("ipfs")
+const required = needsNode()
 describe.skipIf(required.isMissing)(`pins on a real node${required.note}`, () => {
   let server: KuboNode
   let node: Kubo
@@ -88,19 +87,19 @@ describe.skipIf(required.isMissing)(`pins on a real node${required.note}`, () =>
     await setting.uses.set(recent, "3000")
     const foreign = `${tempDir()}/foreign`
     await Bun.write(foreign, noise(900, MB))
-    const pinned = await server.ipfs("add", "-Q", "--pin-name=rf/other", foreign)
+    const pinned = await server.add(foreign, { "pin-name": "rf/other" })
     await Bun.write(foreign, noise(901, 3 * MB))
-    await server.ipfs("add", "-Q", "--pin=false", foreign)
+    await server.add(foreign, { pin: "false" })
 
     await setting.pins.enforce(never)
     expect(await digests(setting)).toEqual([old, recent].toSorted())
     expect((await node.repoBytes(never)).used).toBeLessThan(used + 12 * MB)
     expect(await setting.index.find(oldest)).toBeNull()
     expect(await setting.index.find(recent)).not.toBeNull()
-    expect(await server.ipfs("pin", "ls", "--type=recursive")).toContain(pinned)
+    expect(await server.pins()).toContain(pinned)
 
     await Bun.write(foreign, noise(902, 4 * MB))
-    await server.ipfs("add", "-Q", "--pin=false", foreign)
+    await server.add(foreign, { pin: "false" })
     await setting.pins.enforce(never)
     expect(await digests(setting)).toEqual([old, recent].toSorted())
   })
@@ -119,10 +118,11 @@ describe.skipIf(required.isMissing)(`pins on a real node${required.note}`, () =>
   })
 })
 
-/** As a disk does. Blocks are files under their multihash in base32, by its last but one two letters (flatfs). */
+/** As a disk does. Blocks are files that are called by their multihash in base32. */
 async function loseRoot(server: KuboNode, cid: string): Promise<void> {
   const name = base32upper.encode(CID.parse(cid).multihash.bytes).slice(1)
   await server.kill()
-  rmSync(`${server.dir}/blocks/${name.slice(-3, -1)}/${name}.data`)
+  const paths = readdirSync(`${server.dir}/blocks`, { recursive: true, encoding: "utf8" })
+  rmSync(`${server.dir}/blocks/${paths.find((path) => path.endsWith(`${name}.data`))}`)
   await server.start()
 }

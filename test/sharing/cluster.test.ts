@@ -3,12 +3,13 @@ import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { TestImage } from "../helpers/images.ts"
 import { type ClusterPeer, startIpfsCluster } from "../helpers/ipfs-cluster.ts"
-import { eventually, needs } from "../helpers/programs.ts"
+import { needsKubo } from "../helpers/kubo.ts"
+import { eventually } from "../helpers/programs.ts"
 import { pullBlob, type SharingLab, startSharingLab } from "../helpers/sharing.ts"
 
 setDefaultTimeout(180_000)
 
-const required = needs("ipfs", "redis-server", "ipfs-cluster-service")
+const required = needsKubo("redis-server", "ipfs-cluster-service")
 describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note}`, () => {
   let lab: SharingLab
   let peers: readonly ClusterPeer[]
@@ -74,7 +75,7 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
       expect(pin?.["allocations"]).toContain(peer(0).id)
       const days = (Date.parse(String(pin?.["expire_at"])) - Date.now()) / 86_400_000
       expect(Math.round(days)).toBe(30)
-      expect(await lab.kubos[1].ipfs("pin", "ls", "--type=recursive", cid)).toContain(cid)
+      expect(await lab.kubos[1].pins()).toContain(cid)
     }
   })
 
@@ -85,7 +86,7 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
     for (const cid of cids) {
       await eventually(async () => ((await peer(0).statuses(cid))["c0"] === "pinned" ? true : null))
       expect((await peer(1).pin(cid))?.["allocations"]).toEqual([peer(0).id])
-      expect(await lab.kubos[0].ipfs("pin", "ls", "--type=recursive", cid)).toContain(cid)
+      expect(await lab.kubos[0].pins()).toContain(cid)
     }
   })
 
@@ -99,10 +100,7 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
     expect(code).toBe(0)
     await eventually(async () => ((await peer(1).pin(cid)) === null ? true : null), 60_000)
     for (const kubo of lab.kubos) {
-      await eventually(
-        async () => ((await kubo.ipfs("pin", "ls", "--type=recursive")).includes(cid) ? null : true),
-        60_000,
-      )
+      await eventually(async () => ((await kubo.pins()).includes(cid) ? null : true), 60_000)
     }
   })
 

@@ -21,7 +21,7 @@ describe.skipIf(required.isMissing)(`the compiled program with Kubo and Redis${r
     await eventually(async () => ((await lab.redis.cli("KEYS", "rf:1:*:b")).split("\n").length === 3 ? true : null))
     const [digest = ""] = image.layers.map((layer) => layer.digest)
     const cid = await lab.redis.cli("HGET", `rf:1:{${digest}}:b`, "c")
-    const isPinned = async () => (await lab.kubos[0].ipfs("pin", "ls", "--type=recursive")).includes(cid)
+    const isPinned = async () => (await lab.kubos[0].pins()).includes(cid)
     const isIndexed = async () => (await lab.redis.cli("HGET", `rf:1:{${digest}}:b`, "c")) === cid
 
     const status = JSON.parse((await lab.command(facade, "status")).stdout)

@@ -65,7 +65,7 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
     const { image, node } = await sharedImage()
     const file = `${node.dir}/wrong`
     await Bun.write(file, "x".repeat(12_000_000))
-    const wrong = await lab.kubos[1].ipfs("add", "-Q", "--cid-version=1", "--raw-leaves", file)
+    const wrong = await lab.kubos[1].add(file, { "cid-version": "1", "raw-leaves": "true" })
     const keys = image.layers.map(({ digest }) => `rf:1:{${digest}}:b`)
     for (const key of keys) await lab.redis.cli("HSET", key, "c", wrong)
 
@@ -127,13 +127,10 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
   test("H7: layers are not added to a node that strangers can find", async () => {
     number += 1
     const { image, reference } = await lab.add(number)
-    await lab.kubos[0].ipfs("config", "Routing.Type", "auto")
-    await lab.kubos[0].ipfs(
-      "config",
-      "--json",
-      "Bootstrap",
-      '["/dnsaddr/bootstrap.invalid/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN"]',
-    )
+    await lab.kubos[0].configure("Routing.Type", "auto")
+    await lab.kubos[0].configure("Bootstrap", [
+      "/dnsaddr/bootstrap.invalid/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+    ])
     const node = await lab.facade(0, reference)
     await crawl(node, "one")
 

@@ -45,7 +45,7 @@ describe.skipIf(required.isMissing)(`two nodes with Kubo and Redis${required.not
     for (const { bytes, digest, mediaType } of image.layers) {
       const file = `${(await lab.facade(0, reference)).dir}/blob`
       await Bun.write(file, bytes)
-      const cid = await lab.kubos[0].ipfs("add", "-Q", "--cid-version=1", "--raw-leaves", file)
+      const cid = await lab.kubos[0].add(file, { "cid-version": "1", "raw-leaves": "true" })
       await lab.redis.cli("MSET", digest, cid, `mtype:${digest}`, mediaType)
     }
     const node = await lab.facade(1, reference)
@@ -62,9 +62,7 @@ describe.skipIf(required.isMissing)(`two nodes with Kubo and Redis${required.not
 
     for (const { bytes, digest, mediaType } of image.layers) {
       const cid = await eventually(async () => (await lab.redis.cli("GET", digest)) || null)
-      const copy = `${node.dir}/copy`
-      await lab.kubos[1].ipfs("get", "-o", copy, cid)
-      expect(Buffer.compare(Buffer.from(await Bun.file(copy).bytes()), Buffer.from(bytes))).toBe(0)
+      expect(Buffer.compare(await lab.kubos[1].read(cid), bytes)).toBe(0)
       expect(await lab.redis.cli("GET", `mtype:${digest}`)).toBe(mediaType)
     }
     const { digest, size, mediaType } = image.manifest
