@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { removeLeftovers, tempDir } from "./helpers/temp-dir.ts"
 
 /**
  * Runs everything that tests this project: gets the packages, and the real servers and clients that tests need where
@@ -135,11 +135,10 @@ async function test(report: string): Promise<Counts> {
   return { ...counts, failed: counts.failed + (isCrash ? 1 : 0) }
 }
 
-const dir = mkdtempSync(join(tmpdir(), "registry-facade-report-"))
-const { passed, failed, skipped } = await test(join(dir, "junit.xml")).catch((error) => {
+const { passed, failed, skipped } = await test(join(tempDir(), "junit.xml")).catch((error) => {
   console.error(error)
   return { passed: 0, failed: 1, skipped: 0 }
 })
-rmSync(dir, { recursive: true, force: true })
+removeLeftovers() // of tests that were killed
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
 process.exit(failed === 0 ? 0 : 1)

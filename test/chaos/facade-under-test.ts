@@ -1,11 +1,11 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { startApp } from "../../src/app/app.ts"
 import type { OpenSpool, Spool } from "../../src/blob/spool.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
 import { PRODUCTION, type Tuning } from "../../src/tuning.ts"
+import { memoryDir } from "../helpers/temp-dir.ts"
 import { loopClock } from "./loop-clock.ts"
 import { createRandom } from "./random.ts"
 import type { Universe } from "./universe.ts"
@@ -23,9 +23,6 @@ export interface UnderTestOptions {
   /** Of the spools opened, how many fail somewhere; between 0 and 1. */
   readonly diskFaults: number
 }
-
-/** A store in memory where there is one, because a run syncs tens of thousands of files. */
-const FAST_DIR = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
 
 /** Production's patience, a few hundred times shorter. */
 export const IMPATIENT: Omit<Tuning, "random" | "disk"> = {
@@ -76,7 +73,7 @@ const PATIENT: Omit<Tuning, "random" | "disk"> = {
 
 /** Starts the facade in this process, on a disk that fails now and then. */
 export async function startUnderTest({ universe, upstream, diskFaults }: UnderTestOptions): Promise<FacadeUnderTest> {
-  const dir = mkdtempSync(join(FAST_DIR, "registry-facade-chaos-"))
+  const dir = memoryDir() // a run syncs tens of thousands of files
   const specs = Object.fromEntries(
     universe.names.map(({ name, repository }) => [
       name.replace(/^fixed\//, ""),

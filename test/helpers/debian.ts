@@ -1,36 +1,36 @@
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
 import { content, OCI_LAYER, sha256, type TestLayer } from "./images.ts"
 import { output, run } from "./programs.ts"
+import { tempDir } from "./temp-dir.ts"
+
+const CACHE = join(import.meta.dir, "../../.cache")
 
 /**
  * A layer that holds a small Debian: bash, coreutils and the libraries they need, as their packages ship them. It is
- * made once and kept beside other temporary files. Rejects where packages cannot be had.
+ * made once and kept beside the programs that tests need. Rejects where packages cannot be had.
  */
 export async function debianLayer(): Promise<TestLayer> {
   const release = /^VERSION_ID="?([\w.]+)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "sid"
-  const file = join(tmpdir(), `registry-facade-test-debian-${release}-${process.arch}.tar.gz`)
+  const file = join(CACHE, `debian-${release}-${process.arch}.tar.gz`)
   if (!existsSync(file)) await makeLayer(file)
   const bytes = readFileSync(file)
   return { ...content(`${OCI_LAYER}+gzip`, bytes), diffID: sha256(gunzipSync(bytes)) }
 }
 
 async function makeLayer(file: string): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), "registry-facade-test-debian-"))
-  try {
-    const root = join(dir, "root")
-    await output(["mkdir", root])
-    for (const name of await download(dir)) await output(["dpkg", "-x", join(dir, name), root])
-    for (const name of MERGED) await mergeUsr(root, name)
-    const tar = ["tar", "--create", "--gzip", "--sort=name", "--mtime=@1700000000", "--owner=0", "--group=0"]
-    const left = LEFT_OUT.map((path) => `--exclude=./${path}`)
-    await output([...tar, "--numeric-owner", ...left, "--file", join(dir, "layer.tar.gz"), "."], { cwd: root })
-    renameSync(join(dir, "layer.tar.gz"), file)
-  } finally {
-    rmSync(dir, { recursive: true, force: true })
-  }
+  const dir = tempDir()
+  const root = join(dir, "root")
+  await output(["mkdir", root])
+  for (const name of await download(dir)) await output(["dpkg", "-x", join(dir, name), root])
+  for (const name of MERGED) await mergeUsr(root, name)
+  const tar = ["tar", "--create", "--gzip", "--sort=name", "--mtime=@1700000000", "--owner=0", "--group=0"]
+  const left = LEFT_OUT.map((path) => `--exclude=./${path}`)
+  const draft = `${file}.${process.pid}`
+  mkdirSync(CACHE, { recursive: true })
+  await output([...tar, "--numeric-owner", ...left, "--file", draft, "."], { cwd: root })
+  renameSync(draft, file)
 }
 
 const LEFT_OUT = ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/lib/*/gconv"]

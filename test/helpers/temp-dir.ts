@@ -1,21 +1,67 @@
-import { afterAll } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const made: string[] = []
+const PREFIX = "registry-facade-test-"
+const OWNER = new RegExp(`^${PREFIX}(\\d+)-`)
+
+/** Looked up once, because tests tell what they start to use another place. */
+const DISK = tmpdir()
+const MEMORY = existsSync("/dev/shm") ? "/dev/shm" : DISK
+
+/** What this process has made, by the place where it lies: one directory that holds all the others. */
+const roots = new Map<string, string>()
 
 /** An empty directory that is gone when all tests are done. */
-export function tempDir(): string {
-  const dir = mkdtempSync(join(tmpdir(), "registry-facade-test-"))
-  made.push(dir)
-  return dir
+export const tempDir = (): string => makeIn(DISK)
+
+/** The same in memory where that is possible: for tens of thousands of files. */
+export const memoryDir = (): string => makeIn(MEMORY)
+
+function makeIn(place: string): string {
+  let root = roots.get(place)
+  if (root === undefined) {
+    root = mkdtempSync(join(place, `${PREFIX}${process.pid}-`))
+    chmodSync(root, 0o711) // for programs that run as other users
+    roots.set(place, root)
+  }
+  return mkdtempSync(`${root}/`)
 }
 
-/** Removing what hundreds of tests have written takes a while on a busy machine. */
-const REMOVE_MS = 60_000
+/** Throws where something that a test has started goes on writing. */
+export function removeTempDirs(): void {
+  const made = [...roots.values()]
+  roots.clear()
+  const left = made.filter((root) => !remove(root))
+  if (left.length > 0)
+    throw new Error(`Cannot remove ${left.join(" and ")}: something that a test has started still writes there`)
+}
 
-// Loaded before all tests (bunfig.toml): from a test file this would run once, after the first file that imports it
-afterAll(() => {
-  for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true })
-}, REMOVE_MS)
+/** False: it is still there, or there again. */
+function remove(dir: string): boolean {
+  try {
+    rmSync(dir, { recursive: true, force: true })
+  } catch {} // the directory tells
+  return !existsSync(dir)
+}
+
+/** What processes have left that were killed, or have crashed. */
+export function removeLeftovers(): void {
+  for (const place of new Set([DISK, MEMORY])) {
+    for (const name of readdirSync(place)) {
+      const [, owner] = OWNER.exec(name) ?? []
+      if (owner !== undefined && !isRunning(Number(owner))) remove(join(place, name))
+    }
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return !(error instanceof Error && "code" in error && error.code === "ESRCH")
+  }
+}
+
+// `bun test` doesn't emit it: there it is done by test/preload.ts
+process.on("exit", removeTempDirs)

@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type FaultyFacade, startFaultyFacade, storedPath } from "../helpers/faulty-facade.ts"
 import { image, opaqueLayer } from "../helpers/images.ts"
 import { needs } from "../helpers/programs.ts"
 import { readTrace, tracing } from "../helpers/strace.ts"
+import { memoryDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 
 setDefaultTimeout(30_000)
@@ -27,13 +27,9 @@ function fillStore(dir: string): void {
 
 describe.skipIf(strace.isMissing)(`a start on a store of ${BLOBS} blobs${strace.note}`, () => {
   const blob = opaqueLayer(70_000, 1)
-  // In memory where that is possible: so many files take a disk a while
-  const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "registry-facade-test-"))
+  const dir = memoryDir() // so many files take a disk a while
   let server: FaultyFacade
-  afterAll(async () => {
-    await server.stop()
-    rmSync(dir, { recursive: true })
-  })
+  afterAll(async () => await server.stop())
 
   test("answers before it has looked at them: what it reads until then does not depend on how many there are", async () => {
     fillStore(dir)
