@@ -29,6 +29,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "systemd-analyze": "systemd",
   promtool: "prometheus",
   chromium: "chromium",
+  "qemu-aarch64-static": "qemu-user-static",
+  gcc: "gcc",
+  "musl-gcc": "musl-tools",
 }
 
 /** Go programs that Debian does not have, by name; about half a minute to build, once. */

@@ -32,6 +32,8 @@ export interface FacadeOptions {
   readonly flags?: readonly string[]
   /** Put before the binary's command; it has to exec, so that the process stays the same. */
   readonly wrapper?: readonly string[]
+  /** In place of the binary for this machine. */
+  readonly program?: string
 }
 
 export interface RunningFacade {
@@ -109,9 +111,9 @@ async function startSource(
 async function startBinary(
   file: string,
   logs: Record<string, unknown>[],
-  { args = [], env = {}, flags = ["-v"], wrapper = [] }: FacadeOptions,
+  { args = [], env = {}, flags = ["-v"], program = BINARY, wrapper = [] }: FacadeOptions,
 ): Promise<Running> {
-  const child = Bun.spawn([...wrapper, BINARY, ...flags, "run", file, ...args], {
+  const child = Bun.spawn([...wrapper, program, ...flags, "run", file, ...args], {
     stderr: "pipe",
     stdout: "ignore",
     env: { ...process.env, ...env },
