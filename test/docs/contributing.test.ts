@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { existsSync } from "node:fs"
+import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { version } from "../../package.json" with { type: "json" }
 import { fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
@@ -27,6 +27,28 @@ describe("CONTRIBUTING.md", () => {
 
     expect(named.length).toBeGreaterThan(4)
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
+  })
+})
+
+describe(".github", () => {
+  const templates = readdirSync(join(ROOT, ".github/ISSUE_TEMPLATE"))
+
+  test.each(templates)("offers %s by its name and what it is about", (name) => {
+    const [, matter = ""] = /^---\n(.*?)\n---\n/s.exec(readPage(`.github/ISSUE_TEMPLATE/${name}`)) ?? []
+
+    expect(Bun.YAML.parse(matter)).toEqual({ name: expect.stringMatching(/./), about: expect.stringMatching(/./) })
+  })
+
+  test("names only scripts and files that there are", () => {
+    const text = [...templates.map((name) => `ISSUE_TEMPLATE/${name}`), "pull_request_template.md"]
+      .map((name) => readPage(`.github/${name}`))
+      .join("\n")
+    const used = [...text.matchAll(/`bun run (\w+)`/g)].map(([, name = ""]) => name)
+    const files = [...text.matchAll(/\b[A-Z]+\.md\b/g)].map(([file]) => file)
+
+    expect(used.filter((name) => !(name in scripts))).toEqual([])
+    expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([])
+    expect([used.length, files.length].every((count) => count > 1)).toBe(true)
   })
 })
 
