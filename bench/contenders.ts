@@ -4,7 +4,8 @@ import { type Content, OCI_MANIFEST } from "../test/helpers/images.ts"
 import { blobFile, type FileContent, type Material } from "./material.ts"
 import { freePort, type ServerProcess, startServer } from "./server-process.ts"
 
-const BINARY = join(import.meta.dir, "../dist/registry-facade")
+/** The compiled program. */
+export const BINARY = join(import.meta.dir, "../dist/registry-facade")
 
 export type ContenderName = "facade" | "nginx" | "docker-registry"
 

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus, release, totalmem } from "node:os"
 import { join } from "node:path"
 import { run } from "../test/helpers/programs.ts"
+import { BINARY } from "./contenders.ts"
 
 const FILE = join(import.meta.dir, "../docs/benchmarks.md")
 const BEGIN = "<!-- figures: written by bun run bench -->"
@@ -25,7 +26,7 @@ export async function describeMachine(): Promise<string> {
   const lines = [
     `Date: ${new Date().toISOString().slice(0, 10)}`,
     `Machine: ${cpus().length} x ${first?.model ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
-    `Facade: ${await said([join(import.meta.dir, "../dist/registry-facade"), "version"])}`,
+    `Facade: ${await said([BINARY, "version"])}`,
     `nginx: ${(await said(["nginx", "-v"])).replace(/^.*nginx\//, "")} (Debian, one worker)`,
     `docker-registry: ${(await said(["docker-registry", "--version"])).replace(/^\S+ \S+ /, "")} (Debian)`,
     `wrk: ${(await said(["wrk", "-v"])).replace(/ Copyright.*$/, "").replace(/^wrk /, "")}`,

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { findProgram } from "../test/helpers/programs.ts"
+import { BINARY } from "./contenders.ts"
 import { describeMachine, writeDocument } from "./document.ts"
 import { measureAll } from "./measure.ts"
 import { FULL, QUICK } from "./plan.ts"
@@ -20,8 +21,7 @@ async function main(args: readonly string[]): Promise<number> {
   const missing = Object.entries(PROGRAMS).filter(([program]) => findProgram(program) === null)
   if (missing.length > 0)
     return complain(`missing programs, get them with: apt-get install ${missing.map(([, name]) => name).join(" ")}`)
-  if (!existsSync(join(import.meta.dir, "../dist/registry-facade")))
-    return complain("missing binary, run: bun run build")
+  if (!existsSync(BINARY)) return complain("missing binary, run: bun run build")
   const plan = isQuick ? QUICK : FULL
   const deadline = setTimeout(() => process.exit(complain("took too long and was stopped")), plan.deadlineMs)
   const work = mkdtempSync(join(tmpdir(), "registry-facade-bench-"))

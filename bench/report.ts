@@ -101,11 +101,15 @@ function processRows({ crowdCached, crowdCold, plan, restart, start }: Measureme
   const limit = (what: string, value: number, unit: string, most: number) => ({
     ...row(what, `${whole(value)} ${unit}`, "", { text: "", isMet: value <= most, target: `≤ ${most} ${unit}` }),
   })
+  const plain = (what: string, value: number, unit: string) =>
+    row(what, `${whole(value)} ${unit}`, "", { text: "", isMet: null, target: "" })
   return [
     limit(`most memory (RSS), ${crowd}, cold`, crowdCold.peakBytes / MIB, "MiB", 150),
     limit(`most memory (RSS), ${crowd}, cached`, crowdCached.peakBytes / MIB, "MiB", 150),
     limit("memory (RSS), idle", start.idleBytes / MIB, "MiB", 90),
     limit("start to the first answer", start.startMs, "ms", 150),
+    plain("`registry-facade version`, from its start to its end", start.versionMs, "ms"),
+    plain("size of the program", start.programBytes / MIB, "MiB"),
     row(
       "256 MiB blob, first read after a restart, s",
       restart.firstSeconds.toFixed(2),
