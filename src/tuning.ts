@@ -89,7 +89,12 @@ export interface Tuning {
   /** Memory for blobs that no disk can take. */
   readonly windows: { readonly count: number; readonly bytes: number; readonly patienceMs: number }
   /** How long a client may take nothing of its answer, once half of the requests that can be served are in progress. */
-  readonly serving: { readonly stallSeconds: number; readonly idleSeconds: number }
+  readonly serving: {
+    readonly stallSeconds: number
+    readonly idleSeconds: number
+    /** How often it is looked whether idle connections have to give way. */
+    readonly openFilesMs: number
+  }
   /** Of the files inside images. */
   readonly files: {
     readonly scan: {
@@ -183,7 +188,7 @@ export const PRODUCTION: Tuning = {
   },
   credentials: { helperMs: 10_000, knownMs: 60_000, refusedMs: 10_000 },
   windows: { count: 16, bytes: 4 * MIB, patienceMs: 10_000 },
-  serving: { stallSeconds: 240, idleSeconds: 180 },
+  serving: { stallSeconds: 240, idleSeconds: 180, openFilesMs: 500 },
   files: {
     scan: {
       limits: {

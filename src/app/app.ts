@@ -17,6 +17,7 @@ import { followConfig } from "./follow-config.ts"
 import { type Kept, openKept } from "./kept.ts"
 import { listenBlobserve, listenOperation, listenWithoutTls, openRegistryPort } from "./listeners.ts"
 import { CurrentLogin } from "./login.ts"
+import { OpenFilesWatch } from "./open-files-watch.ts"
 import type { Prepared } from "./prepared.ts"
 import type { RegistryPort } from "./registry-port.ts"
 import type { Tools } from "./tools.ts"
@@ -133,7 +134,8 @@ class App implements RunningApp {
   async #listen({ level = { current: "info" }, mayShare = false }: AppOptions): Promise<void> {
     const { current, files, login, tools } = this.#parts
     const { log, metrics, readiness, tracer } = tools
-    const ports = { tools, mayShare }
+    const openFiles = new OpenFilesWatch(tools)
+    const ports = { tools, mayShare, openFiles }
     const { blobserve, registry } = this.#config
     if (registry !== null) {
       const facade = () => current.images
@@ -148,6 +150,7 @@ class App implements RunningApp {
       this.#serving.push(this.#blobserve)
     }
     for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
+    void openFiles.run(() => [...this.#serving, ...this.#operation], this.#background.signal)
   }
 
   retire(): void {

@@ -3,9 +3,10 @@ import type { Config, RegistryConfig } from "../config/load.ts"
 import { debugApp } from "../http/debug.ts"
 import { metricsApp } from "../http/metrics.ts"
 import { probesApp } from "../http/probes.ts"
-import { type Handle, joinAddress, type Listener, listen } from "../http/server.ts"
+import { type Handle, joinAddress, type Listener, listen, type OpenFiles, type StallPolicy } from "../http/server.ts"
 import type { LogLevel } from "../telemetry/log-level.ts"
 import type { Readiness } from "../telemetry/readiness.ts"
+import type { Tuning } from "../tuning.ts"
 import { fileBudget } from "./file-budget.ts"
 import { RegistryPort } from "./registry-port.ts"
 import type { Tools } from "./tools.ts"
@@ -15,6 +16,7 @@ export interface Ports {
   readonly tools: Tools
   /** Another process of the same user may have the ports already. */
   readonly mayShare: boolean
+  readonly openFiles: OpenFiles
 }
 
 /** Rejects when the port cannot be opened, or there is no certificate for it. */
@@ -45,12 +47,16 @@ export function listenWithoutTls({ noTlsDebugAddr }: Config, handle: Handle, por
   }
 }
 
-function serviceOptions(handle: Handle, { mayShare, tools }: Ports) {
+function serviceOptions(handle: Handle, { mayShare, openFiles, tools }: Ports) {
   const { log, metrics, tuning } = tools
   const { requests } = fileBudget(tuning)
-  const { idleSeconds, stallSeconds: seconds } = tuning.serving
-  const stall = { patientRequests: Math.floor(requests / 2), seconds, idleSeconds }
-  return { handle, log, metrics, maxConcurrent: requests, stall, mayShare }
+  const stall = stallPolicy(tuning, Math.floor(requests / 2))
+  return { handle, log, metrics, maxConcurrent: requests, openFiles, stall, mayShare }
+}
+
+function stallPolicy({ serving }: Tuning, patientRequests: number): StallPolicy {
+  const { idleSeconds, stallSeconds: seconds } = serving
+  return { patientRequests, seconds, idleSeconds }
 }
 
 /** Throws when the port cannot be opened. */
@@ -84,8 +90,7 @@ export function* listenOperation(config: Config, { readiness, level }: Operation
 
 function listenAt(address: string, anyHost: string, handle: Handle, { tools, mayShare }: Ports, message: string) {
   const { hostname, port } = splitAddress(address, anyHost)
-  const { idleSeconds, stallSeconds: seconds } = tools.tuning.serving
-  const stall = { patientRequests: 0, seconds, idleSeconds }
+  const stall = stallPolicy(tools.tuning, 0)
   const options = { log: tools.log, metrics: null, maxConcurrent: OPERATION_REQUESTS, stall, mayShare }
   const listener = listen({ hostname, port, handle, ...options })
   tools.log.info(message, { addr: joinAddress(hostname, listener.port) })

@@ -45,6 +45,10 @@ export class RegistryPort implements Listener {
     return { apply: () => this.#replace(next), discard: () => next?.close() }
   }
 
+  closeIdle(): number {
+    return this.#listener.closeIdle()
+  }
+
   retire(): void {
     this.#listener.retire()
   }

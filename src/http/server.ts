@@ -29,6 +29,8 @@ export interface ListenOptions {
   /** Requests in progress, above which new ones are told to come back. */
   readonly maxConcurrent: number
   readonly stall: StallPolicy
+  /** Absent: the port answers whatever is left. */
+  readonly openFiles?: OpenFiles
   /** True: another process of the same user may have the port already, and answers its part of the connections. */
   readonly mayShare: boolean
   /** Absent: plain HTTP. */
@@ -36,6 +38,16 @@ export interface ListenOptions {
   /** What all requests of the port are counted as; without it, their path tells. */
   readonly route?: Route
 }
+
+/** How many of the files and sockets that the process may have are open. */
+export interface OpenFiles {
+  /** Few are left: a connection is closed with the answer that it gets. */
+  readonly areScarce: boolean
+  /** The rest is for what is under way: who asks for something new is told to come back. */
+  readonly areSpent: boolean
+}
+
+const PLENTY: OpenFiles = { areScarce: false, areSpent: false }
 
 /**
  * Patience with clients that take nothing of their answer has no end, as long as few requests are in progress. Above
@@ -45,22 +57,30 @@ export interface ListenOptions {
 export interface StallPolicy {
   readonly patientRequests: number
   readonly seconds: number
-  /** A connection on which nothing was asked for so long after a small answer is closed; clients keep theirs for less. */
+  /** A connection on which nothing was asked for so long is closed, after a large answer sooner; clients keep theirs for less. */
   readonly idleSeconds: number
 }
 
 export interface Listener {
   readonly port: number
+  /** Closes the connections on which no request is in progress, but those that have not sent one yet. */
+  closeIdle(): number
   /** From now on every answer asks its client to connect anew, so that few connections are left to cut at the end. */
   retire(): void
   /** Accepts nothing new and resolves when running answers are complete, or cuts them off. */
   stop(isForced: boolean): Promise<void>
 }
 
+interface ListenerState {
+  isRetired: boolean
+  /** There are connections, or may be, that only a sweep closes. */
+  hasUnlimited: boolean
+}
+
 /** Opens a port. Throws when it cannot be opened. */
 export function listen(options: ListenOptions): Listener {
   const { hostname, port, mayShare } = options
-  const state = { isRetired: false }
+  const state: ListenerState = { isRetired: false, hasUnlimited: false }
   const retire = () => {
     state.isRetired = true
     steerConnectionsToSecond() // to a successor on the same port, if there is one: what waits in our queue would be reset
@@ -68,7 +88,12 @@ export function listen(options: ListenOptions): Listener {
   try {
     if (!mayShare) refuseTaken(hostname, port)
     const server = serve(options, state)
-    return { port: server.port ?? port, retire, stop: (isForced) => server.stop(isForced) }
+    const sweep = sweepIdle(server, state, options.stall)
+    const stop = async (isForced: boolean) => {
+      clearInterval(sweep)
+      await server.stop(isForced)
+    }
+    return { port: server.port ?? port, closeIdle: () => server.closeIdleConnections(), retire, stop }
   } catch (cause) {
     const address = joinAddress(hostname, port)
     throw new Error(`Cannot listen on ${address}${isTaken(cause) ? ", it is taken" : ""}`, { cause })
@@ -82,8 +107,8 @@ export const joinAddress = (hostname: string, port: number): string =>
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
 function serve(
-  { credentials, hostname, port, handle, log, maxConcurrent, metrics, route, stall }: ListenOptions,
-  state: { readonly isRetired: boolean },
+  { credentials, hostname, port, handle, log, maxConcurrent, metrics, openFiles = PLENTY, route, stall }: ListenOptions,
+  state: ListenerState,
 ) {
   return Bun.serve({
     hostname,
@@ -98,10 +123,11 @@ function serve(
       const startedAt = performance.now()
       const caller: Caller = { address: () => server.requestIP(incoming)?.address ?? null, user: null }
       const request = withHost(incoming)
-      const answer = server.pendingRequests > maxConcurrent ? overloaded : handle
+      const isFull = openFiles.areSpent || server.pendingRequests > maxConcurrent
+      const answer = isFull ? overloaded : handle
       const response = request === null ? invalidHost(incoming) : await answer(request, caller)
-      if (state.isRetired) response.headers.set("connection", "close")
-      limitSilence(server, incoming, response, stall)
+      if (state.isRetired || openFiles.areScarce) response.headers.set("connection", "close")
+      limitSilence(server, { incoming, response, stall, state })
       if (metrics === null) return response
       const exchange = { request: request ?? incoming, response, startedAt, user: caller.user }
       return recordAccess({ log, metrics, route: route ?? null }, exchange)
@@ -113,13 +139,30 @@ function serve(
   })
 }
 
-function limitSilence(server: Bun.Server<undefined>, incoming: Request, response: Response, stall: StallPolicy): void {
+interface Answering {
+  readonly incoming: Request
+  readonly response: Response
+  readonly stall: StallPolicy
+  readonly state: ListenerState
+}
+
+function limitSilence(server: Bun.Server<undefined>, { incoming, response, stall, state }: Answering): void {
   server.timeout(incoming, stall.idleSeconds) // what is sent at once leaves this to its connection
   const isBusy = server.pendingRequests > stall.patientRequests
   if (!isBusy && isSmall(incoming, response)) return
+  state.hasUnlimited = true
   // No limit for large answers: Bun would count the time that a slow client takes for what is on its way, too. Once the
   // answer is under way: Bun forgets it where a file is sent later
   setImmediate(() => server.timeout(incoming, isBusy ? stall.seconds : 0))
+}
+
+/** Bun tells of no answer when it has been sent, so after large ones all connections that are idle are closed. */
+function sweepIdle(server: Bun.Server<undefined>, state: ListenerState, { idleSeconds }: StallPolicy): Timer {
+  return setInterval(() => {
+    if (!state.hasUnlimited) return
+    server.closeIdleConnections()
+    state.hasUnlimited = server.pendingRequests > 0 // of which some may be large
+  }, idleSeconds * 1000).unref()
 }
 
 /** So small that all of it is in the socket as soon as it is sent. */

@@ -54,6 +54,7 @@ function answers({ counter, gauge, histogram }: Declarations) {
   return {
     httpRequests: counter("http_requests_total", "Requests answered, by route and status", ["route", "code"]),
     httpSeconds: histogram("http_request_seconds", "Time until the answer was ready to be sent", ["route"]),
+    idleClosed: counter("idle_closed_total", "Idle connections closed because few files were left", []),
     staleServed: counter("stale_served_total", "Manifests served as they were, because an upstream fails", []),
     configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),
     authRequests: counter("auth_requests_total", "Requests with a user and a password, by what came of it", [

@@ -1,5 +1,5 @@
-import { readdirSync } from "node:fs"
 import { Gauge, type Registry } from "prom-client"
+import { countOpenFiles } from "../lib/open-files.ts"
 
 const LAG_EVERY_MS = 500
 
@@ -21,7 +21,7 @@ export function processMetrics(registry: Registry, openFilesLimit: number): void
   gauge("process_resident_memory_bytes", "Memory that the process has in RAM", () => process.memoryUsage.rss())
   gauge("process_cpu_seconds_total", "CPU time of the process, user and system", cpuSeconds)
   gauge("process_start_time_seconds", "When the process was started, in seconds since 1970", () => startedAt)
-  gauge("process_open_fds", "Files and sockets that the process has open", openFiles)
+  gauge("process_open_fds", "Files and sockets that the process has open", countOpenFiles)
   gauge("process_max_fds", "Files and sockets that the process may have open", () => openFilesLimit)
   const lag = new EventLoopLag()
   gauge("registry_facade_event_loop_lag_seconds", "The longest wait for the event loop since the last scrape", () =>
@@ -32,14 +32,6 @@ export function processMetrics(registry: Registry, openFilesLimit: number): void
 function cpuSeconds(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1e6
-}
-
-function openFiles(): number {
-  try {
-    return readdirSync("/proc/self/fd").length
-  } catch {
-    return 0 // no /proc, no count
-  }
 }
 
 /** A timer that tells how late it was. */

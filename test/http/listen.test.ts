@@ -78,6 +78,61 @@ describe("listen()", () => {
     await listener.stop(true)
   }, 30_000)
 
+  test("[F5] connections on which nothing is asked after a large answer are closed, too", async () => {
+    const large = new Uint8Array(4 * 1024 * 1024)
+    const path = join(tempDir(), "large")
+    writeFileSync(path, large)
+    const handle = async (request: Request) => {
+      if (request.url.endsWith("/stream")) return new Response(new Blob([large]).stream())
+      const body = request.url.endsWith("/file") ? Bun.file(path) : large
+      return new Response(body, { headers: { "content-length": String(large.byteLength) } })
+    }
+    const stall = { ...OPTIONS.stall, idleSeconds: 4 }
+    const listener = listen({ ...OPTIONS, stall, handle, hostname: "127.0.0.1", port: 0 })
+    const received = await Promise.all(
+      ["/stream", "/file", "/bytes"].map(async (target) => {
+        const socket = connect(listener.port, "127.0.0.1")
+        let count = 0
+        socket.on("data", (data) => {
+          count += data.length
+        })
+        socket.write(`GET ${target} HTTP/1.1\r\nHost: here\r\n\r\n`)
+        await new Promise((resolve) => socket.once("close", resolve))
+        return count
+      }),
+    )
+
+    expect(received.filter((count) => count > large.byteLength)).toHaveLength(3)
+    await listener.stop(true)
+  }, 30_000)
+
+  test("[F5] connections that bring no request, or none in time, are closed", async () => {
+    const listener = open("127.0.0.1", 0)
+    const silent = connect(listener.port, "127.0.0.1")
+    const slow = connect(listener.port, "127.0.0.1")
+    slow.on("error", () => {}) // it writes until it is told
+    slow.write("GET / HTTP/1.1\r\nX: ")
+    const drip = setInterval(() => slow.write("a"), 1000)
+    await Promise.all([silent, slow].map((socket) => new Promise((resolve) => socket.resume().once("close", resolve))))
+    clearInterval(drip)
+
+    await listener.stop(true)
+  }, 30_000)
+
+  test("[F5] where few files are left, a connection ends with its answer, and where none is, that is to come back", async () => {
+    const openFiles = { areScarce: true, areSpent: false }
+    const listener = listen({ ...OPTIONS, openFiles, hostname: "127.0.0.1", port: 0 })
+    const ask = async () => await fetch(`http://127.0.0.1:${listener.port}/`)
+    const scarce = await ask()
+    openFiles.areSpent = true
+    const spent = await ask()
+
+    expect([scarce.status, scarce.headers.get("connection")]).toEqual([200, "close"])
+    expect([spent.status, spent.headers.get("connection")]).toEqual([503, "close"])
+    expect(Number(spent.headers.get("retry-after"))).toBeGreaterThanOrEqual(1)
+    await listener.stop(true)
+  })
+
   const bytes = new Uint8Array(16 * 1024 * 1024) // more than a socket takes
   const file = join(tempDir(), "large")
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
+import { connect, type Socket } from "node:net"
 import { type FaultyFacade, startFaultyFacade } from "../helpers/faulty-facade.ts"
 import { status } from "../helpers/faulty-upstream.ts"
 import { image, opaqueLayer, type TestLayer } from "../helpers/images.ts"
@@ -76,6 +77,51 @@ describe.each([64, 128, 256])("a limit of %p open files", (limit) => {
     // But for connections to the upstream that are kept for the next transfer
     await until(() => openFiles() - upstreamSockets() <= idle + 10)
   }, 120_000)
+})
+
+interface IdleClient {
+  readonly code: string
+  readonly socket: Socket
+}
+
+describe("connections that nobody uses", () => {
+  const layers = [opaqueLayer(300_000, 1)]
+  let server: FaultyFacade
+
+  beforeAll(async () => {
+    server = await startFaultyFacade({
+      images: { a: await image({ layers }) },
+      wrapper: ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh"],
+    })
+  })
+  afterAll(async () => await server.stop())
+
+  /** A client that asks once, and keeps its connection. */
+  async function idleClient(): Promise<IdleClient> {
+    const [hostname = "", port = ""] = server.facade.host.split(":")
+    const socket = connect(Number(port), hostname)
+    const { promise, resolve } = Promise.withResolvers<string>()
+    socket.on("data", (data) => resolve(data.toString("latin1", 9, 12)))
+    socket.on("error", (error) => resolve(error.message))
+    socket.on("close", () => resolve("closed"))
+    socket.write("GET /v2/ HTTP/1.1\r\nHost: here\r\n\r\n")
+    return { code: await promise, socket }
+  }
+
+  test("F5: give way to those that are in use, which is measured and told", async () => {
+    const clients: IdleClient[] = []
+    for (let client = 0; client < 300; client += 1) {
+      clients.push(await idleClient())
+      // Faster than the facade looks, nobody can be served
+      if (client % 30 === 29) await until(() => readdirSync(`/proc/${server.facade.pid}/fd`).length < 92)
+    }
+
+    expect(new Set(clients.map(({ code }) => code))).toEqual(new Set(["200"]))
+    expect(await attempt(server, layers[0] as TestLayer)).toBe("right")
+    expect(await server.metric("idle_closed_total")).toBeGreaterThan(0)
+    expect(server.facade.logs.map(({ message }) => message)).toContain("few files are left, closing idle connections")
+    for (const { socket } of clients) socket.destroy()
+  }, 60_000)
 })
 
 describe("too many requests", () => {

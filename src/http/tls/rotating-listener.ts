@@ -58,6 +58,10 @@ class RotatingServer implements RotatingListener {
     })
   }
 
+  closeIdle(): number {
+    return [this.#current, ...this.#leaving.keys()].reduce((closed, server) => closed + server.closeIdle(), 0)
+  }
+
   retire(): void {
     this.#isRetired = true
     this.#current.retire()
