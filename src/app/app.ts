@@ -176,8 +176,9 @@ class App implements RunningApp {
   }
 
   async #follow(): Promise<void> {
-    const apply = async (config: Config, keys: readonly string[]) => {
-      if (config.registry !== null) await this.#applyToRegistry(config.registry, keys)
+    const apply = async (config: Config, keys: readonly string[], signal: AbortSignal) => {
+      const isServed = config.registry !== null || this.#config.registry === null
+      if (isServed) await this.#applyToRegistry(imageSettings(config), keys, signal)
       this.#config = config
     }
     const stop = await followConfig(this.#config, apply, this.#parts.tools)
@@ -185,14 +186,14 @@ class App implements RunningApp {
   }
 
   /** Rejects, and nothing has changed, when a part of the configuration cannot be used. */
-  async #applyToRegistry(config: RegistryConfig, keys: readonly string[]): Promise<void> {
+  async #applyToRegistry(config: RegistryConfig, keys: readonly string[], signal: AbortSignal): Promise<void> {
     const { current, login } = this.#parts
     const prepared: Prepared[] = []
     try {
       if (keys.some(isOfPort)) prepared.push(await login.prepare(config))
       if (this.#registry !== null && keys.includes("registry.tls"))
         prepared.push(await this.#registry.prepare(config.tls))
-      await current.apply(config, keys)
+      await current.apply(config, keys, signal)
     } catch (error) {
       for (const change of prepared) change.discard()
       throw error

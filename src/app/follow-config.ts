@@ -1,6 +1,6 @@
 import { configChanges, isOfPort } from "../config/changes.ts"
 import { keepClosed } from "../config/keep-closed.ts"
-import { type Config, parseConfig } from "../config/load.ts"
+import { type Config, imageSettings, parseConfig } from "../config/load.ts"
 import { namedFiles } from "../config/named-files.ts"
 import { identifyFile } from "../lib/file-identity.ts"
 import { WatchedFile } from "../lib/watched-file.ts"
@@ -10,8 +10,8 @@ import type { Tools } from "./tools.ts"
 /** How soon it is noticed that a file is there which a configuration was refused for. */
 const LOOK_MS = 1000
 
-/** `keys` are those that differ from what is applied. */
-type Apply = (config: Config, keys: readonly string[]) => Promise<void>
+/** `keys` are those that differ from what is applied. It may take its time until `signal` says that another is wanted. */
+type Apply = (config: Config, keys: readonly string[], signal: AbortSignal) => Promise<void>
 
 /**
  * Watches the file of a configuration and applies what a change of it may change now. One that cannot be used changes
@@ -27,14 +27,16 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     log.error("cannot use changed configuration, the old one stays in use", { path, error })
   }
   const stop = new AbortController()
-  const change = async (changed: Config) => {
+  let latestWanted = new AbortController()
+  const change = async (changed: Config, signal: AbortSignal) => {
     const next = keepClosed(applied, changed)
     const { live, restart } = configChanges(applied.written, next.written)
     const kept = configChanges(next.written, changed.written)
     const files = identifyNamed(next)
     try {
-      if (live.length > 0) await apply(next, live)
+      if (live.length > 0) await apply(next, live, AbortSignal.any([signal, stop.signal]))
     } catch (error) {
+      if (signal.aborted || stop.signal.aborted) return
       void retry(changed, files)
       return refuse(error)
     }
@@ -46,13 +48,19 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     const keys = [...restart, ...kept.live, ...kept.restart].toSorted()
     if (keys.length > 0) log.warn("changes of the configuration that need a restart", { path, keys })
   }
+  /** After those before it, which are no longer waited for. */
+  const follow = (next: Config) => {
+    latestWanted.abort(new Error("The configuration has changed again"))
+    latestWanted = new AbortController()
+    const { signal } = latestWanted
+    last = last.then(async () => await change(next, signal))
+  }
   /** Until another configuration takes the place of the one that was refused. */
   const retry = async (refused: Config, files: string) => {
     while (!stop.signal.aborted && latest === refused) {
       await tuning.clock.sleep(LOOK_MS, stop.signal).catch(() => {})
       if (stop.signal.aborted || latest !== refused || identifyNamed(keepClosed(applied, refused)) === files) continue
-      last = last.then(async () => await change(refused))
-      return
+      return follow(refused)
     }
   }
   const file = await WatchedFile.open({
@@ -62,14 +70,12 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
       latest = parseConfig(path, text)
       return latest
     },
-    onReload: () => {
-      last = last.then(async () => await change(latest))
-    },
+    onReload: () => follow(latest),
     onFailure: refuse,
   })
   log.info(`starting watch of file ${path}`)
   const { live, restart } = configChanges(config.written, latest.written)
-  if (live.length + restart.length > 0) last = change(latest) // the file has changed since the process has read it
+  if (live.length + restart.length > 0) follow(latest) // the file has changed since the process has read it
   return () => {
     stop.abort()
     file.close()
@@ -77,8 +83,8 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
 }
 
 /** Tells one state of the files that a configuration names from another. */
-function identifyNamed({ registry }: Config): string {
-  const paths = registry === null ? [] : namedFiles(registry)
+function identifyNamed(config: Config): string {
+  const paths = namedFiles(imageSettings(config))
   return paths.map((path) => `${path} ${stateOf(path)}`).join("\n")
 }
 

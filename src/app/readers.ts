@@ -9,6 +9,7 @@ import type { Trust } from "../oci/reference.ts"
 import type { DiskStore } from "../store/disk.ts"
 import { allowUpstreams } from "../upstream/policy.ts"
 import type { ImageReader, Upstream } from "../upstream/upstream.ts"
+import type { KnownHosts } from "./known-hosts.ts"
 import { buildUpstream } from "./outside.ts"
 import type { Secrets } from "./secrets.ts"
 import type { Sharing } from "./sharing.ts"
@@ -27,18 +28,20 @@ interface Means {
   readonly downloads: Downloads
   readonly egress: Readonly<Record<Trust, Egress>>
   readonly keychain: Secrets["keychain"]
+  readonly hosts: KnownHosts
+  /** The configuration in use. */
+  readonly settings: () => RegistryConfig
 }
 
 /** Everything that reads from elsewhere, for specs of operators and, with less reach, for those of others. */
 export function buildReaders(
   config: RegistryConfig,
-  { store, sharing, downloads, egress, keychain }: Means,
+  { store, sharing, downloads, egress, hosts, keychain, settings }: Means,
   tools: Tools,
 ): Readers {
-  const upstreams = {
-    operator: buildUpstream(config, { egress: egress.operator, keychain }, tools),
-    remote: buildUpstream(config, { egress: egress.remote, keychain }, tools),
-  }
+  const upstreamOf = (trust: Trust) =>
+    buildUpstream(config, { egress: egress[trust], keychain, memory: hosts.access[trust] }, tools)
+  const upstreams = { operator: upstreamOf("operator"), remote: upstreamOf("remote") }
   const read = (trust: Trust) =>
     new CachedImages({
       upstream: upstreams[trust],
@@ -49,10 +52,10 @@ export function buildReaders(
       log: tools.log,
       // What an operator's specs have resolved is no answer to those who may not ask
       tags: sharing.tags[trust],
-      tagTtlMs: config.tagTtlMs,
-      staleIfErrorMs: config.staleIfErrorMs,
+      lifetimes: settings,
       staleAfterMs: tools.tuning.documents.staleAfterMs,
       staleAgainMs: tools.tuning.documents.staleAgainMs,
+      memory: hosts.images[trust],
     })
   const readers = { operator: read("operator"), remote: read("remote") }
   const fetchedBy = (trust: Trust) => ({

@@ -15,11 +15,27 @@ export interface Secrets {
   close(): void
 }
 
+/** Who we are by Docker's own file. */
+export interface DockerSecrets {
+  readonly keychain: Keychain
+  close(): void
+}
+
 const NO_KEYCHAIN: Keychain = { find: async () => null, forget: () => {} }
 
+/** Opens docker's file, if there is one, and follows its changes. Rejects when it cannot be used. */
+export async function openDockerSecrets({ dockerAuth }: RegistryConfig, tools: Tools): Promise<DockerSecrets> {
+  if (dockerAuth === null) return { keychain: NO_KEYCHAIN, close: () => {} }
+  const file = await watch("dockerAuth", dockerAuth, parseDockerConfig, tools)
+  return { keychain: dockerKeychain(file, tools), close: () => file.close() }
+}
+
 /** Opens every file that says how to talk to upstreams, and follows its changes. Rejects for one that cannot be used. */
-export async function openSecrets({ dockerAuth, upstreams }: RegistryConfig, tools: Tools): Promise<Secrets> {
+export async function openSecrets({ upstreams }: RegistryConfig, others: Keychain, tools: Tools): Promise<Secrets> {
   const opened: Pick<WatchedFile<unknown>, "close">[] = []
+  const close = () => {
+    for (const file of opened) file.close()
+  }
   const open = async <Value>(what: string, path: string, parse: (text: string) => Value) => {
     const file = await watch(what, path, parse, tools)
     opened.push(file)
@@ -27,20 +43,17 @@ export async function openSecrets({ dockerAuth, upstreams }: RegistryConfig, too
   }
   const logins = new Map<string, Login>()
   const authorities = new Map<string, WatchedFile<string>>()
-  for (const [host, { ca, passwordFile, username }] of upstreams) {
-    if (username !== null && passwordFile !== null)
-      logins.set(host, { username, password: await open(`the passwordFile of ${host}`, passwordFile, parsePassword) })
-    if (ca !== null) authorities.set(host, await open(`the ca of ${host}`, ca, parseAuthorities))
+  try {
+    for (const [host, { ca, passwordFile, username }] of upstreams) {
+      if (username !== null && passwordFile !== null)
+        logins.set(host, { username, password: await open(`the passwordFile of ${host}`, passwordFile, parsePassword) })
+      if (ca !== null) authorities.set(host, await open(`the ca of ${host}`, ca, parseAuthorities))
+    }
+  } catch (error) {
+    close()
+    throw error
   }
-  const docker = dockerAuth === null ? null : await open("dockerAuth", dockerAuth, parseDockerConfig)
-  const others = docker === null ? NO_KEYCHAIN : dockerKeychain(docker, tools)
-  return {
-    keychain: new PasswordKeychain(logins, others),
-    authorities,
-    close: () => {
-      for (const file of opened) file.close()
-    },
-  }
+  return { keychain: new PasswordKeychain(logins, others), authorities, close }
 }
 
 function dockerKeychain(

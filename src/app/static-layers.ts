@@ -2,21 +2,16 @@ import type { StaticLayerConfig } from "../config/load.ts"
 import { StaticLayers, type StaticLayersOptions } from "../facade/static-layers.ts"
 import type { LayerRequest, PlacedRequest } from "../layer/layer.ts"
 import { parseReference } from "../oci/reference.ts"
-import type { Readiness } from "../telemetry/readiness.ts"
 import type { Tools } from "./tools.ts"
 
-type Built<Value> = Pick<StaticLayersOptions<Value>, "sources" | "build" | "platform">
+type Beside = Pick<StaticLayersOptions, "earlier" | "platform" | "readiness" | "requests" | "sources">
 
-/** The layers of the configuration, and what `build` makes of them. */
-export function openStaticLayers<Value>(
-  layers: readonly StaticLayerConfig[],
-  built: Built<Value>,
-  { log, readiness, tuning }: Tools & { readonly readiness: Readiness },
-): StaticLayers<Value> {
+/** The layers of the configuration. */
+export function openStaticLayers(beside: Beside, { log, tuning }: Tools): StaticLayers {
   const { clock, random, staticLayers } = tuning
   const backoff = { ...staticLayers, random }
   const { staleMs } = staticLayers
-  return new StaticLayers({ ...built, requests: staticRequests(layers), backoff, staleMs, clock, log, readiness })
+  return new StaticLayers({ ...beside, backoff, staleMs, clock, log })
 }
 
 export const staticRequests = (layers: readonly StaticLayerConfig[]): readonly PlacedRequest[] =>

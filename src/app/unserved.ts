@@ -5,8 +5,8 @@ import { createMetrics } from "../telemetry/metrics.ts"
 import { Readiness } from "../telemetry/readiness.ts"
 import { untraced } from "../telemetry/tracer.ts"
 import type { Tuning } from "../tuning.ts"
+import { CurrentRegistry } from "./current-registry.ts"
 import { openKept } from "./kept.ts"
-import { buildRegistry } from "./registry.ts"
 import type { Tools } from "./tools.ts"
 
 /** What a command that does its work and ends is built with: nobody scrapes, probes or traces it. */
@@ -27,7 +27,7 @@ export async function withImages<Result>(
   const tools = commandTools(log, tuning)
   const kept = await openKept(config, tools)
   try {
-    const registry = await buildRegistry(config, kept, tools)
+    const registry = await CurrentRegistry.create(config, kept, tools)
     return await use(registry.images).finally(() => registry.close())
   } finally {
     await kept.close()

@@ -14,15 +14,18 @@ export interface LimitOptions {
 
 const MAX_HOSTS = 1000
 
-/** Keeps one host from taking all connections, and any host from being flooded. */
-export function limitedEgress(egress: Egress, { perHost, queueMs, clock }: LimitOptions): Egress {
+/**
+ * Keeps one host from taking all connections, and any host from being flooded, by every egress that is given to the same
+ * limit together.
+ */
+export function limiting({ perHost, queueMs, clock }: LimitOptions): (egress: Egress) => Egress {
   const hosts = new LRUCache<string, Semaphore>({ max: MAX_HOSTS })
   const slotsOf = (host: string): Semaphore => {
     const known = hosts.get(host) ?? new Semaphore(perHost)
     hosts.set(host, known)
     return known
   }
-  return async (request, signal) => {
+  return (egress) => async (request, signal) => {
     const { host } = request.url
     const release = await inTime(slotsOf(host), { host, queueMs, clock }, signal)
     try {

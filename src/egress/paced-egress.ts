@@ -24,11 +24,12 @@ const DEFAULT_PAUSE_MS = 1000
 
 /**
  * Manners towards hosts: one that answers 429, or names a time with its 503, is left alone that long by all requests;
- * one that fails again and again is left alone for a while. When the time is over, one request goes first.
+ * one that fails again and again is left alone for a while. When the time is over, one request goes first. What hosts
+ * have asked for holds for every egress that is given to the same manners.
  */
-export function pacedEgress(egress: Egress, options: PaceOptions): Egress {
+export function pacing(options: PaceOptions): (egress: Egress) => Egress {
   const hosts = new LRUCache<string, HostPace>({ max: MAX_HOSTS })
-  return async (request, signal) => {
+  return (egress) => async (request, signal) => {
     const { host } = request.url
     const pace = hosts.get(host) ?? new HostPace(host, options)
     hosts.set(host, pace)

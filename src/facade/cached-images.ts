@@ -1,4 +1,3 @@
-import { LRUCache } from "lru-cache"
 import { type BlobSource, openAt } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import type { Clock } from "../lib/clock.ts"
@@ -17,6 +16,13 @@ import type { DocumentStore } from "../store/store.ts"
 import type { Fields, Logger } from "../telemetry/log.ts"
 import type { UpstreamPolicy } from "../upstream/policy.ts"
 import type { ImageReader, StoredReference, Upstream } from "../upstream/upstream.ts"
+import type { ImageMemory, ResolvedTag } from "./image-memory.ts"
+
+export interface TagLifetimes {
+  readonly tagTtlMs: number
+  /** How long a known tag is served while its upstream fails. */
+  readonly staleIfErrorMs: number
+}
 
 export interface CachedImagesOptions {
   readonly upstream: Upstream
@@ -27,43 +33,22 @@ export interface CachedImagesOptions {
   readonly log: Logger
   /** What tags were resolved to, also by earlier processes. */
   readonly tags: KeyValue
-  readonly tagTtlMs: number
-  /** How long a known tag is served while its upstream fails. */
-  readonly staleIfErrorMs: number
+  /** As they are configured now. */
+  readonly lifetimes: () => TagLifetimes
   /** How long an upstream may take where a known tag could be served. */
   readonly staleAfterMs: number
   /** How soon an upstream that fails is asked again for a tag that is served as it was. */
   readonly staleAgainMs: number
-}
-
-interface ResolvedTag {
-  readonly root: JsonBlob
-  /** Milliseconds since the epoch, because it outlives the process. */
-  readonly resolvedAt: number
-  /** When that was written down. */
-  readonly notedAt: number
-  /** On the clock: nothing is asked before. */
-  readonly until: number
-  readonly isStale: boolean
+  /** What earlier readers of the same images have read. */
+  readonly memory: ImageMemory
 }
 
 /** How exact the time of the last answer is on disk. */
 const NOTE_MS = 10 * 60_000
-const MEMORY_BYTES = 32 * 1024 * 1024
-/** What a tag takes besides its manifest. */
-const TAG_BYTES = 512
 
 /** Images of upstreams: a tag is resolved once per TTL, a document is fetched once, whoever asks. */
 export class CachedImages implements ImageReader {
   readonly #options: CachedImagesOptions
-  readonly #tags = new LRUCache<string, ResolvedTag>({
-    maxSize: MEMORY_BYTES,
-    sizeCalculation: ({ root }) => root.bytes.byteLength + TAG_BYTES,
-  })
-  readonly #documents = new LRUCache<Digest, JsonBlob>({
-    maxSize: MEMORY_BYTES,
-    sizeCalculation: ({ bytes }) => bytes.byteLength + 1,
-  })
   readonly #resolving = new SingleFlight<string, JsonBlob>()
   readonly #asking = new SingleFlight<string, JsonBlob>()
   readonly #reading = new SingleFlight<string, JsonBlob>()
@@ -72,21 +57,26 @@ export class CachedImages implements ImageReader {
     this.#options = options
   }
 
+  get #memory(): ImageMemory {
+    return this.#options.memory
+  }
+
   isFresh(reference: StoredReference): boolean {
     if (reference.digest !== null) return true
-    return (this.#tags.get(formatReference(reference))?.until ?? 0) > this.#options.clock.now()
+    const known = this.#memory.tags.get(formatReference(reference))
+    return known !== undefined && this.#holds(known)
   }
 
   isStale(reference: StoredReference): boolean {
-    return reference.digest === null && this.#tags.get(formatReference(reference))?.isStale === true
+    return reference.digest === null && this.#memory.tags.get(formatReference(reference))?.isStale === true
   }
 
   async root(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
     this.#options.policy(reference)
     if (reference.digest !== null) return await this.#manifest(reference, reference.digest, signal)
     const name = formatReference(reference)
-    const known = this.#tags.get(name)
-    if (known !== undefined && known.until > this.#options.clock.now()) return known.root
+    const known = this.#memory.tags.get(name)
+    if (known !== undefined && this.#holds(known)) return known.root
     return await this.#resolving.run(name, (flight) => this.#resolve(reference, flight), signal)
   }
 
@@ -100,11 +90,17 @@ export class CachedImages implements ImageReader {
     return this.#options.upstream.blobs(reference)
   }
 
+  /** True: nothing is asked yet. */
+  #holds({ askedAt, isStale }: ResolvedTag): boolean {
+    const { clock, lifetimes, staleAgainMs } = this.#options
+    return clock.now() - askedAt < (isStale ? staleAgainMs : lifetimes().tagTtlMs)
+  }
+
   /** Asks the upstream; while that fails, what it said last holds for a while. */
   async #resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob> {
     const name = formatReference(reference)
-    const known = this.#tags.get(name) ?? null
-    const { clock, log, staleAfterMs, staleAgainMs } = this.#options
+    const known = this.#memory.tags.get(name) ?? null
+    const { clock, log, staleAfterMs } = this.#options
     const asking = this.#asking.run(name, (flight) => this.#news(reference, known, flight), signal)
     asking.catch(() => {}) // it may go on after somebody has been served
     const stale = await this.#remembered(reference, known)
@@ -118,7 +114,7 @@ export class CachedImages implements ImageReader {
         throw error
       }
       log.warn("upstream fails, serving a tag as it was", { reference: name, error }, error.culprit)
-      this.#tags.set(name, { ...stale, isStale: true, until: clock.now() + staleAgainMs })
+      this.#memory.tags.set(name, { ...stale, isStale: true, askedAt: clock.now() })
       return stale.root
     }
   }
@@ -146,11 +142,11 @@ export class CachedImages implements ImageReader {
   }
 
   async #learn(name: string, root: JsonBlob, known: ResolvedTag | null): Promise<void> {
-    const { clock, tags, tagTtlMs } = this.#options
+    const { clock, tags } = this.#options
     const resolvedAt = Date.now()
     const isNoted = root === known?.root && resolvedAt - known.notedAt < NOTE_MS
     const notedAt = isNoted ? known.notedAt : resolvedAt
-    this.#tags.set(name, { root, resolvedAt, notedAt, isStale: false, until: clock.now() + tagTtlMs })
+    this.#memory.tags.set(name, { root, resolvedAt, notedAt, isStale: false, askedAt: clock.now() })
     if (isNoted) return
     this.#remember(root)
     const { digest, mediaType, size } = root.descriptor
@@ -158,20 +154,21 @@ export class CachedImages implements ImageReader {
   }
 
   #forget(name: string): void {
-    this.#tags.delete(name)
+    this.#memory.tags.delete(name)
     void this.#options.tags.set(name, "")
   }
 
   /** Null: the tag was not resolved lately enough, or its manifest is no longer here. */
   async #remembered(reference: StoredReference, known: ResolvedTag | null): Promise<ResolvedTag | null> {
-    const { documents, staleIfErrorMs, tags } = this.#options
-    const oldest = Date.now() - staleIfErrorMs
+    const { documents, lifetimes, tags } = this.#options
+    const oldest = Date.now() - lifetimes().staleIfErrorMs
     if (known !== null) return known.resolvedAt >= oldest ? known : null
     const [time = "", digest = ""] = (await tags.get(formatReference(reference)))?.split(" ") ?? []
     if (!isDigest(digest) || !(Number(time) >= oldest)) return null
     const bytes = await documents.get(digest)
     const root = bytes === null ? null : restored(digest, null, bytes)
-    return root === null ? null : { root, resolvedAt: Number(time), notedAt: Number(time), isStale: true, until: 0 }
+    const [resolvedAt, notedAt, askedAt] = [Number(time), Number(time), Number.NEGATIVE_INFINITY]
+    return root === null ? null : { root, resolvedAt, notedAt, askedAt, isStale: true }
   }
 
   async #manifest(reference: StoredReference, digest: Digest, signal: AbortSignal): Promise<JsonBlob> {
@@ -198,13 +195,13 @@ export class CachedImages implements ImageReader {
     load: (signal: AbortSignal) => Promise<JsonBlob>,
     signal: AbortSignal,
   ): Promise<JsonBlob> {
-    const known = this.#documents.get(digest)
+    const known = this.#memory.documents.get(digest)
     if (known !== undefined) return known
     const read = async (flight: AbortSignal) => {
       const bytes = await this.#options.documents.get(digest)
       const kept = bytes === null ? null : restored(digest, descriptor, bytes)
       const document = kept ?? (await load(flight))
-      this.#documents.set(digest, document)
+      this.#memory.documents.set(digest, document)
       if (kept === null) this.#remember(document)
       return document
     }
@@ -233,7 +230,7 @@ export class CachedImages implements ImageReader {
   }
 
   #remember(document: JsonBlob): void {
-    this.#documents.set(document.descriptor.digest, document)
+    this.#memory.documents.set(document.descriptor.digest, document)
     void this.#options.documents.put(document)
   }
 }

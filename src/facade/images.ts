@@ -19,12 +19,17 @@ import { heldBytes } from "./held-bytes.ts"
 import { contains, type RecentImages } from "./recent-images.ts"
 import type { SpecLookup } from "./spec-lookup.ts"
 
-export interface ImagesOptions {
+/** What changes with the configuration. */
+export interface Revision {
   readonly specs: SpecLookup
-  /** The one of the configuration that holds now. */
-  readonly composer: () => Composer
-  readonly log: Logger
+  readonly composer: Composer
   readonly recent: RecentImages
+}
+
+export interface ImagesOptions {
+  /** The one in use now. What has begun with one ends with it. */
+  readonly revision: () => Revision
+  readonly log: Logger
   readonly store: BlobStore & DocumentStore
   /** Places to look in before the sources of a layer are asked, nearest first; the store is not among them. */
   readonly caches: readonly BlobSource[]
@@ -58,7 +63,7 @@ export class Images implements Facade {
   }
 
   async knows(name: string, signal: AbortSignal): Promise<boolean> {
-    return (await this.#options.specs.find(name, signal)) !== null
+    return (await this.#options.revision().specs.find(name, signal)) !== null
   }
 
   async image(name: string, signal: AbortSignal): Promise<NamedImage> {
@@ -110,16 +115,18 @@ export class Images implements Facade {
 
   /** What the name stands for now, with everything in it. Rejects NAME_UNKNOWN. */
   async composition(name: string, signal: AbortSignal): Promise<Composition> {
-    const spec = await this.#options.specs.demand(name, signal)
-    const current = this.#current.get(name)
-    const composition = this.#isCurrent(current, spec) ? current.composition : await this.#compose(name, spec, signal)
-    this.#options.recent.remember(name, composition)
+    const { composer, recent, specs } = this.#options.revision()
+    const spec = await specs.demand(name, signal)
+    const known = this.#current.get(name)
+    const isCurrent = known?.key === spec.key && known.composer === composer && known.composition.isCurrent()
+    const composition = isCurrent ? known.composition : await this.#compose(name, spec, composer, signal)
+    recent.remember(name, composition)
     return composition
   }
 
   /** Null: the name is unknown, or its images do not contain the digest; the difference is nobody's business. */
   async #containing(name: string, digest: Digest, signal: AbortSignal): Promise<ServedImage | null> {
-    const { recent } = this.#options
+    const { recent } = this.#options.revision()
     const known = recent.find(name, digest) ?? (await recent.recall(name, digest))
     if (known !== null) return known
     try {
@@ -137,13 +144,8 @@ export class Images implements Facade {
     return blob
   }
 
-  #isCurrent(current: Current | undefined, { key }: ImageSpec): current is Current {
-    return current?.key === key && current.composer === this.#options.composer() && current.composition.isCurrent()
-  }
-
-  async #compose(name: string, spec: ImageSpec, signal: AbortSignal): Promise<Composition> {
+  async #compose(name: string, spec: ImageSpec, composer: Composer, signal: AbortSignal): Promise<Composition> {
     const { log, store } = this.#options
-    const composer = this.#options.composer()
     const compose = async (flight: AbortSignal) => {
       const composition = await composer.compose(spec, flight)
       this.#current.set(name, { key: spec.key, composer, composition })

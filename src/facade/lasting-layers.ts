@@ -9,7 +9,14 @@ export interface LastingOptions {
   readonly staleMs: number
   /** Told at every answer; null: the layer could be had. */
   readonly onAnswer: (request: LayerRequest, error: unknown) => void
+  /** What each request gave last, by platform. */
+  readonly latest: Latest
 }
+
+export type Latest = Map<string, Map<string, Contribution>>
+
+/** Under which a request is found in what was given last. */
+export const latestKey = ({ kind, text }: LayerRequest): string => `${kind} ${text}`
 
 /** Sources whose layers, once they could be had, are given as they were when they no longer can. */
 export function lastingLayers(sources: LayerSources, options: LastingOptions): LayerSources {
@@ -25,15 +32,13 @@ export function lastingLayers(sources: LayerSources, options: LastingOptions): L
 
 function lasting<Request extends LayerRequest>(
   source: LayerSource<Request>,
-  { clock, staleMs, onAnswer }: LastingOptions,
+  { clock, latest, staleMs, onAnswer }: LastingOptions,
 ): LayerSource<Request> {
-  /** What each request gave last, by platform; gone with the request. */
-  const latest = new WeakMap<Request, Map<string, Contribution>>()
   return {
     kind: source.kind,
     contribute: async (request, platform, signal) => {
-      const known = latest.get(request) ?? new Map<string, Contribution>()
-      latest.set(request, known)
+      const known = latest.get(latestKey(request)) ?? new Map<string, Contribution>()
+      latest.set(latestKey(request), known)
       try {
         const contribution = await source.contribute(request, platform, signal)
         if (contribution !== null) known.set(formatPlatform(platform), contribution)

@@ -3,15 +3,13 @@ import { type BackoffPolicy, backoffMs } from "../lib/backoff.ts"
 import type { Clock } from "../lib/clock.ts"
 import { formatPlatform, type Platform } from "../oci/platform.ts"
 import { errorText, type Logger } from "../telemetry/log.ts"
-import type { Readiness } from "../telemetry/readiness.ts"
+import type { Conditions } from "../telemetry/readiness.ts"
 import { contribute, type LayerSources } from "./contribute.ts"
-import { lastingLayers } from "./lasting-layers.ts"
+import { type Latest, lastingLayers, latestKey } from "./lasting-layers.ts"
 
-export interface StaticLayersOptions<Built> {
+export interface StaticLayersOptions {
   readonly requests: readonly PlacedRequest[]
   readonly sources: LayerSources
-  /** Makes what uses a list; `sources` outlast layers that can no longer be had. */
-  readonly build: (requests: readonly PlacedRequest[], sources: LayerSources) => Built
   /** A layer that can be loaded for this platform counts as loaded. */
   readonly platform: Platform
   readonly backoff: BackoffPolicy
@@ -19,88 +17,84 @@ export interface StaticLayersOptions<Built> {
   readonly staleMs: number
   readonly clock: Clock
   readonly log: Logger
-  readonly readiness: Readiness
+  readonly readiness: Conditions
+  /** Another list, read with the same sources, whose layers are known already; null: none. */
+  readonly earlier: StaticLayers | null
 }
 
 const CONDITION = "static layers"
 
 /**
- * The layers that every image gets, and what was built from their list. Layers that cannot be loaded make the process
- * not ready, and are tried again. Another list takes the place of the one in use as a whole, once all of it is loaded.
+ * The layers that every image gets. Those that cannot be loaded at first are tried again, and keep requests away until
+ * they are there; those that break later are used as they were.
  */
-export class StaticLayers<Built> {
-  readonly #options: StaticLayersOptions<Built>
-  readonly #sources: LayerSources
+export class StaticLayers {
+  /** What the layers are had from; they outlast that they can no longer be had. */
+  readonly sources: LayerSources
+  readonly #options: StaticLayersOptions
+  readonly #latest: Latest
   readonly #stop = new AbortController()
-  #current: Built
-  /** Aborted when the list in use, or the one that shall be, is no longer wanted. */
-  readonly #loads = { inUse: new AbortController(), next: new AbortController() }
-  /** What the list in use lacks; another list that is not in use yet; layers that are used as they were. */
-  readonly #faults = { inUse: "", next: "", stale: new Map<string, string>() }
+  /** What cannot be loaded, null while that is not known; layers that are used as they were. */
+  readonly #faults: { missing: string | null; readonly stale: Map<string, string> } = {
+    missing: null,
+    stale: new Map(),
+  }
 
-  constructor(options: StaticLayersOptions<Built>) {
+  constructor(options: StaticLayersOptions) {
     this.#options = options
-    this.#sources = lastingLayers(options.sources, {
+    this.#latest = options.earlier === null ? new Map() : options.earlier.#latestOf(options.requests)
+    this.sources = lastingLayers(options.sources, {
       ...options,
+      latest: this.#latest,
       onAnswer: (request, error) => this.#note(request, error),
     })
-    this.#current = options.build(options.requests, this.#sources)
   }
 
   /** Begins to load the list. */
   watch(): void {
-    const { readiness, requests } = this.#options
-    readiness.pending(CONDITION, "not loaded yet")
-    void this.#load(requests, "inUse")
-  }
-
-  /** Of the list in use. Whoever works with it keeps to it to the end, whatever is configured meanwhile. */
-  get current(): Built {
-    return this.#current
-  }
-
-  /** Puts another list in place of the one in use, when it is loaded; one that waits for that is given up. */
-  replace(requests: readonly PlacedRequest[]): void {
-    this.#loads.next.abort(new Error("The list was replaced"))
-    this.#loads.next = new AbortController()
-    this.#faults.next = ""
-    void this.#load(requests, "next")
+    this.#options.readiness.pending(CONDITION, "not loaded yet")
+    void this.#load()
   }
 
   close(): void {
-    this.#stop.abort(new Error("The registry is closed"))
+    this.#stop.abort(new Error("The list is no longer in use"))
   }
 
-  async #load(requests: readonly PlacedRequest[], role: "inUse" | "next"): Promise<void> {
-    const { backoff, clock, log } = this.#options
-    const signal = AbortSignal.any([this.#loads[role].signal, this.#stop.signal])
+  /** What is known of some layers. */
+  #latestOf(requests: readonly PlacedRequest[]): Latest {
+    const keys = new Set(requests.map(latestKey))
+    return new Map([...this.#latest].filter(([key]) => keys.has(key)))
+  }
+
+  async #load(): Promise<void> {
+    const { backoff, clock, log, requests } = this.#options
+    const { signal } = this.#stop
     for (const { kind, text } of requests) log.info("preparing static layer", { ref: text, type: kind })
     for (let attempt = 0; !signal.aborted; attempt += 1) {
-      const faults = await this.#attempt(requests, signal)
+      const faults = await this.#attempt(signal)
       if (signal.aborted) return
-      this.#settle(requests, role, faults)
+      this.#settle(faults)
       if (faults.length === 0) return
       await clock.sleep(backoffMs(attempt, backoff), signal).catch(() => {})
     }
   }
 
-  #settle(requests: readonly PlacedRequest[], role: "inUse" | "next", faults: readonly string[]): void {
-    const told = this.#faults[role]
-    this.#faults[role] = faults.join("; ")
-    if (faults.length === 0 && role === "next") this.#swap(requests)
+  #settle(faults: readonly string[]): void {
+    const told = this.#faults.missing ?? ""
+    this.#faults.missing = faults.join("; ")
     this.#report()
-    if (told === this.#faults[role]) return // the same again
+    if (told === this.#faults.missing) return // the same again
     for (const fault of faults) this.#options.log.error("cannot load a static layer", { reason: fault })
   }
 
   /** What is wrong, if anything is. */
-  async #attempt(requests: readonly PlacedRequest[], signal: AbortSignal): Promise<readonly string[]> {
-    const { log, platform } = this.#options
+  async #attempt(signal: AbortSignal): Promise<readonly string[]> {
+    const { log, platform, requests } = this.#options
     const wanted = formatPlatform(platform)
     const faults = await Promise.all(
       requests.map(async (request) => {
         try {
-          const contribution = await contribute(this.#sources, request, platform, signal)
+          const contribution = await contribute(this.sources, request, platform, signal)
           if (contribution === null)
             log.warn("a static layer has nothing for the default platform", { ref: request.text, platform: wanted })
           return []
@@ -110,14 +104,6 @@ export class StaticLayers<Built> {
       }),
     )
     return faults.flat()
-  }
-
-  #swap(requests: readonly PlacedRequest[]): void {
-    this.#current = this.#options.build(requests, this.#sources)
-    this.#loads.inUse.abort(new Error("The list was replaced"))
-    this.#faults.inUse = ""
-    this.#faults.stale.clear()
-    this.#options.log.info("static layers replaced", { refs: requests.map(({ text }) => text) })
   }
 
   #note(request: LayerRequest, error: unknown): void {
@@ -141,16 +127,16 @@ export class StaticLayers<Built> {
     const { signal } = this.#stop
     for (let attempt = 0; this.#faults.stale.has(request.text) && !signal.aborted; attempt += 1) {
       await clock.sleep(backoffMs(attempt, backoff), signal).catch(() => {})
-      await contribute(this.#sources, request, platform, signal).catch(() => {}) // #note is told
+      await contribute(this.sources, request, platform, signal).catch(() => {}) // #note is told
     }
   }
 
   #report(): void {
     const { readiness } = this.#options
-    const { inUse, next, stale } = this.#faults
-    const notes = [...stale.values(), ...(next === "" ? [] : [`the new list is not in use yet: ${next}`])]
-    if (inUse !== "") readiness.failed(CONDITION, inUse)
-    else if (notes.length > 0) readiness.degraded(CONDITION, notes.join("; "))
+    const { missing, stale } = this.#faults
+    if (missing === null) return
+    if (missing !== "") readiness.failed(CONDITION, missing)
+    else if (stale.size > 0) readiness.degraded(CONDITION, [...stale.values()].join("; "))
     else readiness.ok(CONDITION)
   }
 }

@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts"
 import { SingleFlight } from "../lib/single-flight.ts"
 import { RegistryError } from "../oci/error.ts"
 import { errorText, type Logger } from "../telemetry/log.ts"
-import type { Readiness } from "../telemetry/readiness.ts"
+import type { Conditions } from "../telemetry/readiness.ts"
 import type { ImageSpec, SpecProvider } from "./spec.ts"
 import { MAX_SPEC_BYTES, type SpecSource, UNREACHABLE } from "./spec-source.ts"
 
@@ -26,12 +26,16 @@ export interface RemoteSpecsOptions {
   readonly policy: RemoteSpecPolicy
   readonly clock: Clock
   readonly log: Logger
-  readonly readiness: Readiness
+  readonly readiness: Conditions
+  /** That knew some of the sources before; null: none did. */
+  readonly earlier?: RemoteSpecProvider | null
 }
 
 interface Known {
   /** Null: every source has said that it does not know the name. */
   readonly spec: ImageSpec | null
+  /** That has it; null where none has. */
+  readonly source: SpecSource | null
   readonly askedAt: number
 }
 
@@ -54,10 +58,14 @@ export class RemoteSpecProvider implements SpecProvider {
   /** The latest answer of each source; null until its first. */
   readonly #health = new Map<SpecSource, Health | null>()
   readonly #stop = new AbortController()
+  #running = 0
+  /** To be closed when nothing runs. */
+  #leaving: readonly SpecSource[] = []
 
   constructor(options: RemoteSpecsOptions) {
     this.#options = options
     for (const source of options.sources) this.#health.set(source, null)
+    if (options.earlier) this.#inherit(options.earlier)
   }
 
   /** Asks each source at once, and whenever it was quiet for a while, whether it is there. */
@@ -72,9 +80,27 @@ export class RemoteSpecProvider implements SpecProvider {
     return await this.#asking.run(name, (flight) => this.#ask(name, flight), signal)
   }
 
-  close(): void {
+  /** Sources that another provider has, too, stay open; the others do until nobody waits for their answer. */
+  close(shared: readonly SpecSource[] = []): void {
     this.#stop.abort(new Error("The provider is closed"))
-    for (const source of this.#options.sources) source.close()
+    this.#leaving = this.#options.sources.filter((source) => !shared.includes(source))
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (this.#running > 0) return
+    for (const source of this.#leaving) source.close()
+    this.#leaving = []
+  }
+
+  /** What a source has said that is still there is no news, but better than nothing. */
+  #inherit(earlier: RemoteSpecProvider): void {
+    const { clock, policy, sources } = this.#options
+    for (const source of sources) this.#health.set(source, earlier.#health.get(source) ?? null)
+    for (const [name, known] of [...earlier.#known.entries()].toReversed()) {
+      if (known.source === null || !sources.includes(known.source)) continue
+      this.#known.set(name, { ...known, askedAt: Math.min(known.askedAt, clock.now() - policy.ttlMs) })
+    }
   }
 
   #isFresh({ spec, askedAt }: Known): boolean {
@@ -86,33 +112,37 @@ export class RemoteSpecProvider implements SpecProvider {
     const { clock, log, policy } = this.#options
     const known = this.#known.get(name)
     const askedAt = clock.now()
+    this.#running += 1
     try {
-      const spec = await this.#first(name, signal)
-      this.#known.set(name, { spec, askedAt })
-      return spec
+      const found = await this.#first(name, signal)
+      this.#known.set(name, { ...found, askedAt })
+      return found.spec
     } catch (error) {
       signal.throwIfAborted()
       const isUsable = known?.spec !== undefined && known.spec !== null && askedAt - known.askedAt < policy.staleMs
       if (!isUsable || !(error instanceof RegistryError) || !error.mayPass) throw error
       log.warn("no provider can tell, using the spec as it was", { name, error }, error.culprit)
       return known.spec
+    } finally {
+      this.#running -= 1
+      this.#leave()
     }
   }
 
   /** Of several failures the last one is told, as by the original: the sources before it are there for others. */
-  async #first(name: string, signal: AbortSignal): Promise<ImageSpec | null> {
+  async #first(name: string, signal: AbortSignal): Promise<Pick<Known, "spec" | "source">> {
     let failure: unknown = null
     for (const source of this.#options.sources) {
       try {
         const spec = await this.#lookupSoon(source, name, signal)
-        if (spec !== null) return spec
+        if (spec !== null) return { spec, source }
       } catch (error) {
         signal.throwIfAborted()
         failure = error
       }
     }
     if (failure !== null) throw failure
-    return null
+    return { spec: null, source: null }
   }
 
   async #lookup(source: SpecSource, name: string, signal: AbortSignal): Promise<ImageSpec | null> {

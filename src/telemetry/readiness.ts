@@ -20,11 +20,19 @@ export interface Condition {
   readonly since: Date
 }
 
+/** Where parts of the process tell how they are. */
+export interface Conditions {
+  ok(name: string): void
+  degraded(name: string, reason: string): void
+  failed(name: string, reason: string): void
+  pending(name: string, reason: string): void
+}
+
 /**
  * Whether this process can do its work, as its parts have told. Asking costs nothing and touches nobody, so that a
  * probe is answered while everything else hangs.
  */
-export class Readiness {
+export class Readiness implements Conditions {
   readonly #conditions = new Map<string, Condition>()
   readonly #log: Logger
 

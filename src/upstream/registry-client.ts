@@ -1,4 +1,3 @@
-import { LRUCache } from "lru-cache"
 import { failedRequest } from "../egress/answer.ts"
 import type { Egress, EgressResponse } from "../egress/egress.ts"
 import type { Clock } from "../lib/clock.ts"
@@ -9,6 +8,7 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { parseChallenges } from "./challenge.ts"
 import { type Credential, credentialFingerprint, type Keychain } from "./keychain.ts"
 import { directAuthorization, type Login, readLogin } from "./login.ts"
+import { LoginMemory, type TellRefusal } from "./login-memory.ts"
 import { readRateLimit } from "./rate-limit.ts"
 import type { TokenCache, TokenRequest } from "./token.ts"
 
@@ -44,6 +44,8 @@ export interface RegistryClientOptions {
   readonly clock: Clock
   /** How long a credential that was refused for a repository is not tried again. */
   readonly refusedMs: number
+  /** Of an earlier client of the same endpoint. */
+  readonly memory?: LoginMemory
 }
 
 /** What goes with a request, and what it was made of. */
@@ -52,26 +54,16 @@ interface Pass {
   readonly authorization: string | null
 }
 
-interface Refused {
-  readonly tell: (request: RegistryRequest) => RegistryError
-  readonly until: number
-}
-
 const MAX_CHALLENGES = 2
 
 /** Requests to one registry, with the login that it asks for. Safe for concurrent use. */
 export class RegistryClient {
   readonly #options: RegistryClientOptions
-  readonly #refused = new LRUCache<string, Refused>({ max: 1000 })
-  /** When a credential was last good enough for a repository. */
-  readonly #accepted = new LRUCache<string, number>({ max: 1000 })
-  /** How repositories want to be asked: a registry may have a token server for each. */
-  readonly #logins = new LRUCache<string, Login>({ max: 1000 })
-  /** What was learnt last, for repositories that nothing is known of. */
-  #latest: Login | null = null
+  readonly #memory: LoginMemory
 
   constructor(options: RegistryClientOptions) {
     this.#options = options
+    this.#memory = options.memory ?? new LoginMemory()
   }
 
   get host(): string {
@@ -93,7 +85,7 @@ export class RegistryClient {
       const pass = await this.#pass(request, signal)
       const response = await this.#send(request, pass.authorization, signal)
       if (response.status !== 401 || response.isRedirected) {
-        this.#accepted.set(passKey(request, pass.credential), this.#options.clock.now())
+        this.#memory.accepted.set(passKey(request, pass.credential), this.#options.clock.now())
         return response
       }
       if (challenges === MAX_CHALLENGES) {
@@ -136,19 +128,13 @@ export class RegistryClient {
   }
 
   async #pass(request: RegistryRequest, signal: AbortSignal): Promise<Pass> {
-    const login = this.#loginOf(request.repository)
+    const login = this.#memory.loginOf(request.repository)
     if (login === null) return { credential: null, authorization: null }
     const credential = await this.#options.keychain.find(request.repository, signal)
     this.#throwIfRefused(request, credential)
     const direct = directAuthorization(login, credential)
     if (direct !== null || login.kind === "basic") return { credential, authorization: direct }
     return await this.#token(request, login, credential, signal)
-  }
-
-  #loginOf({ path }: Repository): Login | null {
-    const login = this.#logins.get(path) ?? this.#latest
-    if (login !== null) this.#logins.set(path, login)
-    return login
   }
 
   /** A token server may refuse what a keychain only remembers; then it is asked once more with what is known now. */
@@ -204,8 +190,7 @@ export class RegistryClient {
       .map(readLogin)
       .find((candidate) => candidate !== null)
     if (login === undefined) throw this.#refusal(request, "does not say how to log in")
-    this.#logins.set(request.repository.path, login)
-    this.#latest = login
+    this.#memory.learn(request.repository, login)
     const { keychain, tokens } = this.#options
     const credential = await keychain.find(request.repository, signal)
     const direct = directAuthorization(login, credential)
@@ -216,12 +201,12 @@ export class RegistryClient {
     if (direct === null || direct !== pass.authorization) return
     if ((await this.#renewed(request, credential, signal)) !== null) return
     const offered = login.kind === "basic" ? "user and password" : "token"
-    const tell = (other: RegistryRequest) => this.#refusal(other, `does not accept the ${offered}`)
+    const tell: TellRefusal = (other) => this.#refusal(other, `does not accept the ${offered}`)
     this.#refuse(request, pass, tell)
     throw tell(request)
   }
 
-  #refusal({ what, repository }: RegistryRequest, reason: string): RegistryError {
+  #refusal({ what, repository }: Parameters<TellRefusal>[0], reason: string): RegistryError {
     const message = `${what}: ${this.host} ${reason}; check the credentials for ${formatRepository(repository)}`
     return new RegistryError("DENIED", message, { detail: "upstream_auth" })
   }
@@ -230,15 +215,15 @@ export class RegistryClient {
    * For a while the answer is known, however many ask: registries lock out those who fail too often. A credential that
    * has just been good is not to blame.
    */
-  #refuse(request: RegistryRequest, { credential }: Pass, tell: Refused["tell"]): void {
+  #refuse(request: RegistryRequest, { credential }: Pass, tell: TellRefusal): void {
     const { clock, refusedMs } = this.#options
     const key = passKey(request, credential)
-    const acceptedAt = this.#accepted.get(key) ?? Number.NEGATIVE_INFINITY
-    if (clock.now() - acceptedAt > refusedMs) this.#refused.set(key, { tell, until: clock.now() + refusedMs })
+    const acceptedAt = this.#memory.accepted.get(key) ?? Number.NEGATIVE_INFINITY
+    if (clock.now() - acceptedAt > refusedMs) this.#memory.refused.set(key, { tell, until: clock.now() + refusedMs })
   }
 
   #throwIfRefused(request: RegistryRequest, credential: Credential | null): void {
-    const refused = this.#refused.get(passKey(request, credential))
+    const refused = this.#memory.refused.get(passKey(request, credential))
     if (refused !== undefined && refused.until > this.#options.clock.now()) throw refused.tell(request)
   }
 }

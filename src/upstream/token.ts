@@ -22,7 +22,7 @@ export interface TokenRequest {
   readonly credential: Credential | null
 }
 
-interface Token {
+export interface Token {
   readonly value: string
   readonly expiresAt: number
 }
@@ -35,16 +35,19 @@ export interface TokenCacheOptions {
   readonly egress: Egress
   readonly clock: Clock
   readonly metrics: Metrics
+  /** Those of an earlier cache. */
+  readonly tokens?: LRUCache<string, Token>
 }
 
 /** Bearer tokens, fetched once for everyone who needs the same one, and renewed before they expire. */
 export class TokenCache {
   readonly #options: TokenCacheOptions
-  readonly #tokens = new LRUCache<string, Token>({ max: 10_000 })
+  readonly #tokens: LRUCache<string, Token>
   readonly #flights = new SingleFlight<string, Token>()
 
   constructor(options: TokenCacheOptions) {
     this.#options = options
+    this.#tokens = options.tokens ?? new LRUCache({ max: 10_000 })
   }
 
   /** The value for Authorization. Rejects with RegistryError when the server gives no token. */

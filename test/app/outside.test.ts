@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { knownHosts } from "../../src/app/known-hosts.ts"
 import { buildEgress } from "../../src/app/outside.ts"
 import { commandTools } from "../../src/app/unserved.ts"
 import { loadConfig } from "../../src/config/load.ts"
@@ -42,7 +43,8 @@ async function start({ registry = {}, names = {} }: Setup) {
     return answers[Math.min(asked.filter((name) => name === hostname).length, answers.length) - 1] ?? []
   }
   const tools = commandTools(silentLogger, { ...IMPATIENT, random: Math.random, disk: (open) => open, clock, lookup })
-  const egress = buildEgress(config, new Map(), tools)
+  const hosts = knownHosts(() => config, tools)
+  const egress = buildEgress(config, { authorities: new Map(), hosts }, tools)
   const get = async (trust: Trust, href: string, more: Partial<EgressRequest> = {}) =>
     await egress[trust]({ method: "GET", url: new URL(href), ...more }, never).then(
       ({ status }) => status,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { EgressError, type EgressResponse } from "../../src/egress/egress.ts"
-import { pacedEgress } from "../../src/egress/paced-egress.ts"
+import { pacing } from "../../src/egress/paced-egress.ts"
 import { createFakeClock, until } from "../helpers/fake-clock.ts"
 import { never } from "../helpers/layers.ts"
 
@@ -22,21 +22,19 @@ function start(script: Answer[]) {
     const headers = new Headers(typeof given === "object" ? { "retry-after": given.retryAfter } : {})
     return { status, headers, url, isRedirected: false, body: null }
   }
-  const egress = pacedEgress(
-    async (request) => {
-      sent.push(request.url.host)
-      return await answer((script.length > 1 ? script.shift() : script[0]) ?? 200)
-    },
-    {
-      clock,
-      patienceMs: 10_000,
-      maxPauseMs: 60_000,
-      failures: 3,
-      openMs: 1000,
-      maxOpenMs: 5000,
-      onBreaker: (_, isOpen) => void breaker.push(isOpen),
-    },
-  )
+  const paced = pacing({
+    clock,
+    patienceMs: 10_000,
+    maxPauseMs: 60_000,
+    failures: 3,
+    openMs: 1000,
+    maxOpenMs: 5000,
+    onBreaker: (_, isOpen) => void breaker.push(isOpen),
+  })
+  const egress = paced(async (request) => {
+    sent.push(request.url.host)
+    return await answer((script.length > 1 ? script.shift() : script[0]) ?? 200)
+  })
   const send = async (to = url) =>
     await egress({ method: "GET", url: to }, never).then(
       ({ status }) => status,
@@ -45,7 +43,7 @@ function start(script: Answer[]) {
   return { clock, sent, breaker, hanging, send }
 }
 
-describe("pacedEgress()", () => {
+describe("pacing()", () => {
   test.each([
     ["seconds", "3", 3000],
     ["a date", () => new Date(Date.now() + 3000).toUTCString(), 2000],

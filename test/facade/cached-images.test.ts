@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { rmSync } from "node:fs"
 import { CachedImages } from "../../src/facade/cached-images.ts"
+import { ImageMemory } from "../../src/facade/image-memory.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { parseRegistryReference } from "../../src/oci/reference.ts"
@@ -57,10 +58,10 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
     clock: systemClock,
     log: silentLogger,
     tags: { get: async () => null, set: async () => {} },
-    tagTtlMs: 60_000,
-    staleIfErrorMs: 0,
+    lifetimes: () => ({ tagTtlMs: 60_000, staleIfErrorMs: 0 }),
     staleAfterMs: 3000,
     staleAgainMs: 5000,
+    memory: new ImageMemory(),
   })
   const root = async (name: string) =>
     (await reader.root(parseRegistryReference(`${server.host}/lab/${name}:1`), never)).descriptor.digest as string

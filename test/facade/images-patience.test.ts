@@ -53,10 +53,8 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
   const specs = new SpecLookup([{ prefix: "fixed", resolve: async () => spec }], silentLogger)
   const recent = new RecentImages({ clock, log: store.images, documents: store, readers })
   return new Images({
-    specs,
-    composer: () => composer,
+    revision: () => ({ specs, composer, recent }),
     log: silentLogger,
-    recent,
     store,
     caches: [],
     downloads: noDownloads,

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { CurrentRegistry } from "../../src/app/current-registry.ts"
 import { type Kept, openKept } from "../../src/app/kept.ts"
-import { buildRegistry, type Registry } from "../../src/app/registry.ts"
 import { commandTools } from "../../src/app/unserved.ts"
 import type { LocatedBlob } from "../../src/blob/blob.ts"
 import { openAt } from "../../src/blob/blob.ts"
@@ -32,7 +32,7 @@ interface StaticLayer {
 let dir: string
 let upstream: UpstreamServer
 let kept: Kept
-let parts: Registry
+let parts: CurrentRegistry
 let readiness: Readiness
 let logs: Record<string, unknown>[]
 beforeEach(() => {
@@ -61,13 +61,14 @@ async function start(...staticLayer: readonly StaticLayer[]): Promise<void> {
   const tools = commandTools(log, tuning)
   const loaded = await config(staticLayer)
   kept = await openKept(loaded, tools)
-  parts = await buildRegistry(loaded, kept, tools)
+  parts = await CurrentRegistry.create(loaded, kept, tools)
   readiness = tools.readiness
   parts.watch()
 }
 
-const replace = async (...staticLayer: readonly StaticLayer[]) =>
-  parts.replaceStaticLayers((await config(staticLayer)).staticLayers)
+const replace = async (...staticLayer: readonly StaticLayer[]) => await replaceUnless(never, ...staticLayer)
+const replaceUnless = async (signal: AbortSignal, ...staticLayer: readonly StaticLayer[]) =>
+  await parts.apply(await config(staticLayer), ["registry.staticLayer"], signal)
 
 /** Puts an archive of one file where a static layer is, as a whole. */
 async function put(file: string, text: string): Promise<void> {
@@ -76,6 +77,7 @@ async function put(file: string, text: string): Promise<void> {
 }
 
 const file = (ref: string): StaticLayer => ({ type: "file", ref })
+const waiting = () => readiness.conditions.find(({ name }) => name === "configuration")
 const state = () => readiness.conditions.find(({ name }) => name === "static layers")
 
 async function pull() {
@@ -102,11 +104,10 @@ describe("a list of static layers that is replaced", () => {
     expect(await content()).toEqual(["first"])
 
     await replace(file("two.tar"), file("one.tar"))
-    await until(() => logs.some(({ message }) => message === "static layers replaced"))
     expect(await content()).toEqual(["later", "first"])
 
     await replace()
-    await until(async () => (await content()).length === 0)
+    expect(await content()).toEqual([])
   })
 
   test("A-15, A-19: a pull that began before finishes with the layers that it began with", async () => {
@@ -116,7 +117,7 @@ describe("a list of static layers that is replaced", () => {
     const before = await pull()
 
     await replace(file("two.tar"))
-    await until(async () => (await content())[0] === "later")
+    expect(await content()).toEqual(["later"])
     rmSync(join(dir, "one.tar"))
 
     expect(await textOf(before.layers[0] as Digest)).toStartWith("first")
@@ -129,7 +130,6 @@ describe("a list of static layers that is replaced", () => {
     const { root } = await pull()
 
     await replace(file("two.tar"))
-    await until(async () => (await content())[0] === "later")
 
     expect(await parts.images.document(NAME, root.descriptor.digest, never)).toEqual(root)
     expect((await pull()).root.descriptor.digest).not.toBe(root.descriptor.digest)
@@ -150,14 +150,18 @@ describe("a list of static layers that is replaced", () => {
     await start(file("one.tar"))
     await until(() => state()?.state === "ok")
 
-    await replace(file("two.tar"), file("missing.tar"))
-    await until(() => state()?.state === "degraded")
-    expect(state()?.reason).toContain("the new list is not in use yet: cannot source layer from missing.tar")
+    const replaced = replace(file("two.tar"), file("missing.tar"))
+    await until(() => waiting()?.state === "degraded")
+    expect(waiting()?.reason).toContain(
+      "the changed one is not in use yet: static layers: cannot source layer from missing.tar",
+    )
     expect(await content()).toEqual(["first"])
+    expect(state()?.state).toBe("ok")
     expect(readiness.isReady).toBe(true)
 
     await put("missing.tar", "third")
-    await until(() => state()?.state === "ok")
+    await replaced
+    expect(waiting()?.state).toBe("ok")
     expect(await content()).toEqual(["later", "third"])
   })
 
@@ -165,13 +169,28 @@ describe("a list of static layers that is replaced", () => {
     await put("one.tar", "first")
     await put("two.tar", "later")
     await start(file("one.tar"))
-    await replace(file("missing.tar"))
-    await until(() => state()?.state === "degraded")
+    const unwanted = new AbortController()
+    const second = replaceUnless(unwanted.signal, file("missing.tar")).catch((error) => error)
+    await until(() => waiting()?.state === "degraded")
+    unwanted.abort(new Error("The configuration has changed again"))
+    expect(await second).toBe(unwanted.signal.reason)
     await replace(file("two.tar"))
-    await until(() => logs.some(({ message }) => message === "static layers replaced"))
     await put("missing.tar", "third")
     expect(await content()).toEqual(["later"])
-    expect(state()?.state).toBe("ok")
+    expect(readiness.conditions.map((condition) => condition.state)).toEqual(["ok", "ok"])
+  })
+
+  test("keeps what is known of the layers that stay in it, though they cannot be had any more", async () => {
+    await put("one.tar", "first")
+    await put("two.tar", "later")
+    await start(file("one.tar"), file("two.tar"))
+    await until(() => state()?.state === "ok")
+    rmSync(join(dir, "two.tar"))
+
+    await replace(file("two.tar"))
+
+    expect(await content()).toEqual(["later"])
+    expect(state()).toMatchObject({ state: "degraded", reason: expect.stringContaining("two.tar is used as it was") })
   })
 })
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { APPLIED, type ConfigKeys, changeConfig, linesOf } from "../helpers/config-file.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer, sha256 } from "../helpers/images.ts"
 import { addressOf, hasLogged, holdTransfer, METRICS } from "../helpers/operation.ts"
@@ -10,7 +11,6 @@ import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.t
 setDefaultTimeout(60_000)
 
 const REFUSED = "cannot use changed configuration, the old one stays in use"
-const APPLIED = "reloading file after change"
 const RESTART = "changes of the configuration that need a restart"
 
 let upstream: UpstreamServer
@@ -33,12 +33,8 @@ const start = async (specs: unknown = { hello: { baseRef: `${upstream.host}/acme
 }
 const file = () => join(facade.dir, "config.json")
 const registryOf = () => JSON.parse(readFileSync(file(), "utf8")).registry
-const change = (registry: Readonly<Record<string, unknown>>, top: Readonly<Record<string, unknown>> = {}) => {
-  const config = JSON.parse(readFileSync(file(), "utf8"))
-  writeFileSync(`${file()}.new`, JSON.stringify({ ...config, ...top, registry: { ...config.registry, ...registry } }))
-  renameSync(`${file()}.new`, file())
-}
-const logged = (message: string) => facade.logs.filter((line) => line["message"] === message)
+const change = (registry: ConfigKeys, top: ConfigKeys = {}) => changeConfig(facade, registry, top)
+const logged = (message: string) => linesOf(facade, message)
 const layers = async (): Promise<number> => {
   const accept = "application/vnd.oci.image.manifest.v1+json"
   const answer = await facade.get("/v2/fixed/hello/manifests/latest", { headers: { accept } })
