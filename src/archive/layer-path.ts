@@ -41,11 +41,3 @@ export const whiteoutOf = (path: LayerPath): LayerPath => joinPath(parentOf(path
 
 /** The entry that hides everything in the directory `path` of lower layers. */
 export const opaqueMarkerOf = (path: LayerPath): LayerPath => joinPath(path, OPAQUE)
-
-/** What a whiteout hides: a path, or all that is in a directory. Null: the name is kept for other uses. */
-export function readWhiteout(path: LayerPath): { readonly kind: "path" | "opaque"; readonly path: LayerPath } | null {
-  const name = nameOf(path)
-  if (name === OPAQUE) return { kind: "opaque", path: parentOf(path) }
-  if (name.startsWith(`${WHITEOUT}${WHITEOUT}`) || name === WHITEOUT) return null
-  return { kind: "path", path: joinPath(parentOf(path), name.slice(WHITEOUT.length)) }
-}
