@@ -1,21 +1,12 @@
-import { decompressed, detectEncoding, ENCODING_HEAD } from "../lib/decompress.ts"
-import { observeStream } from "../lib/stream.ts"
-import { readHead } from "../lib/stream-head.ts"
-import { ArchiveError } from "./archive-error.ts"
 import { EntryCollector, type EntryLimits } from "./entry-collector.ts"
 import type { Frame } from "./frame.ts"
 import { FrameWriter } from "./frame-writer.ts"
 import type { LayerEntry } from "./layer-entry.ts"
 import { encodeIndex } from "./layer-index.ts"
+import { type ArchiveLimits, LimitedArchive } from "./limited-archive.ts"
 import { TarReader } from "./tar-reader.ts"
 
-export interface ScanLimits extends EntryLimits {
-  /** Of the archive, uncompressed. */
-  readonly maxBytes: number
-  /** How much larger than the compressed layer the archive may be, once it has more than `ratioFromBytes`. */
-  readonly maxRatio: number
-  readonly ratioFromBytes: number
-}
+export interface ScanLimits extends EntryLimits, ArchiveLimits {}
 
 /** A part of what was found, in order: the content of the entries is in these frames and those before. */
 export interface ScanBatch {
@@ -23,6 +14,9 @@ export interface ScanBatch {
   readonly frames: readonly Frame[]
   readonly packed: readonly Uint8Array<ArrayBuffer>[]
 }
+
+/** The next piece of the layer as it is sent, which the scan may use up; null after the last. */
+export type NextPiece = () => Promise<Uint8Array<ArrayBuffer> | null>
 
 /** Frames that are compressed at the same time. */
 const PARALLEL = 4
@@ -34,59 +28,43 @@ const IDLE_MS = 3
  * layer. Rejects with ArchiveError for what is no archive, is damaged, or goes beyond the limits.
  */
 export async function scanLayer(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  nextPiece: NextPiece,
   limits: ScanLimits,
   emit: (batch: ScanBatch) => Promise<void>,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const frames = new FrameWriter()
   const collector = new EntryCollector(frames, limits)
-  const archive = new TarReader(collector)
+  const archive = new LimitedArchive(new TarReader(collector), limits)
   const written: Frame[] = []
   const hand = async (atMost: number) => {
     const batch = await nextBatch(frames, collector, atMost)
     written.push(...batch.frames)
     if (batch.frames.length + batch.entries.length > 0) await emit(batch)
   }
-  const reader = (await limited(stream, limits)).getReader()
   try {
-    for (let next = read(reader); ; ) {
+    for (let next = nextPiece(); ; ) {
       if (collector.hasFresh && (await isIdle(next))) {
         frames.flush()
         await hand(0)
       }
-      const { value } = await next
-      if (value === undefined) break
-      next = read(reader)
-      archive.update(value)
-      if (frames.waiting >= PARALLEL) await hand(PARALLEL - 1)
+      const piece = await next
+      if (piece === null) break
+      next = nextPiece()
+      archive.write(piece)
+      while (archive.step()) if (frames.waiting >= PARALLEL) await hand(PARALLEL - 1)
+      piece.buffer.transfer(0) // given back now, not when the collector finds it
     }
     archive.end()
-  } catch (error) {
-    reader.cancel(error).catch(() => {}) // it has failed itself
-    throw error
+  } finally {
+    archive.close()
   }
   frames.flush()
   await hand(0)
   return encodeIndex(() => collector.entries.entries(), written)
 }
 
-interface Reader {
-  read(): Promise<{ readonly value?: Uint8Array | undefined }>
-}
-type Next = ReturnType<Reader["read"]>
-
-function read(reader: Reader): Next {
-  const next = reader.read()
-  next.catch(() => {}) // whoever awaits it is told
-  return next
-}
-
-async function isIdle(next: Next): Promise<boolean> {
-  const here = next.then(
-    () => false,
-    () => false,
-  )
-  return await Promise.race([here, Bun.sleep(IDLE_MS).then(() => true)])
+async function isIdle(next: Promise<unknown>): Promise<boolean> {
+  return await Promise.race([next.then(() => false), Bun.sleep(IDLE_MS).then(() => true)])
 }
 
 /** Waits for frames until at most `atMost` are still being compressed. */
@@ -100,30 +78,4 @@ async function nextBatch(frames: FrameWriter, collector: EntryCollector, atMost:
     packed.push(next.packed)
   }
   return { entries: collector.take(frames.collected), frames: collected, packed }
-}
-
-/** The archive, which errors where it gets too large. */
-async function limited(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { maxBytes, maxRatio, ratioFromBytes }: ScanLimits,
-): Promise<ReadableStream<Uint8Array>> {
-  let compressed = 0
-  let size = 0
-  const count = ({ byteLength }: Uint8Array) => {
-    compressed += byteLength
-  }
-  const counted = observeStream(stream, { chunk: count, end: () => {} })
-  const { head, rest } = await readHead(counted, ENCODING_HEAD)
-  const archive = decompressed(rest, detectEncoding(head))
-  return archive.pipeThrough(
-    new TransformStream({
-      transform: (chunk, controller) => {
-        size += chunk.byteLength
-        if (size > maxBytes) throw new ArchiveError(`it has more than ${maxBytes} bytes`)
-        if (size > ratioFromBytes && size > compressed * maxRatio)
-          throw new ArchiveError(`it is more than ${maxRatio} times as large as it was compressed`)
-        controller.enqueue(chunk)
-      },
-    }),
-  )
 }

@@ -13,18 +13,13 @@ const input: Uint8Array<ArrayBuffer>[] = []
 let isEnded = false
 let arrived = Promise.withResolvers<void>()
 
-const stream = new ReadableStream<Uint8Array<ArrayBuffer>>(
-  {
-    async pull(controller) {
-      while (input.length === 0 && !isEnded) await arrived.promise
-      const bytes = input.shift()
-      if (bytes === undefined) return controller.close()
-      post({ kind: "used", bytes: bytes.byteLength })
-      controller.enqueue(bytes)
-    },
-  },
-  { highWaterMark: 0 },
-)
+async function nextPiece(): Promise<Uint8Array<ArrayBuffer> | null> {
+  while (input.length === 0 && !isEnded) await arrived.promise
+  const bytes = input.shift()
+  if (bytes === undefined) return null
+  post({ kind: "used", bytes: bytes.byteLength })
+  return bytes
+}
 
 const slots = new Semaphore(BATCHES)
 const taken: (() => void)[] = []
@@ -39,7 +34,7 @@ async function emit(batch: ScanBatch): Promise<void> {
 
 async function scan(limits: ScanLimits): Promise<void> {
   try {
-    const index = await scanLayer(stream, limits, emit)
+    const index = await scanLayer(nextPiece, limits, emit)
     post({ kind: "done", index }, [index.buffer])
   } catch (error) {
     post({ kind: "failed", message: error instanceof Error ? error.message : String(error) })
