@@ -7,6 +7,7 @@ import { errorResponse } from "./error.ts"
 import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
 import { type Caller, failureResponse } from "./server.ts"
 import { swaggerApp } from "./swagger/app.ts"
+import { registryDocumentation } from "./swagger/registry-documentation.ts"
 
 export interface HttpAppOptions extends RegistryAppOptions {
   readonly version: string
@@ -22,7 +23,7 @@ export function httpApp(options: HttpAppOptions): (request: Request, caller: Cal
       failureResponse(options.log, request, code === "NOT_FOUND" ? nothingHere() : causeOf(error)),
     )
     .use(registryApp(options))
-    .use(swaggerApp(options))
+    .use(swaggerApp({ version: options.version, documentation: registryDocumentation(options.prefix) }))
   return async (request, caller) => {
     const refusal = await refuseStranger(options, request, caller)
     return withCommonHeaders(refusal ?? answerMethod(request.method) ?? (await app.fetch(withPlainScheme(request))))

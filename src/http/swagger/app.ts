@@ -3,11 +3,12 @@ import { Elysia } from "elysia"
 import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" }
 import style from "swagger-ui-dist/swagger-ui.css" with { type: "file" }
 import script from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" }
-import { registryPaths, schemas, securitySchemes } from "./documentation.ts"
+import type { PortDocumentation } from "./openapi.ts"
 
 export interface SwaggerAppOptions {
   readonly version: string
-  readonly prefix: string
+  /** Of everything else on the port. */
+  readonly documentation: PortDocumentation
 }
 
 const PAGE = `<!doctype html>
@@ -52,8 +53,9 @@ const asset = (path: string, contentType: string) => () => {
 }
 
 /** OpenAPI at /swagger/json and a page for people at /swagger, with everything that it needs: no other host is asked. */
-export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
-  new Elysia({ name: "swagger" })
+export function swaggerApp({ version, documentation }: SwaggerAppOptions) {
+  const { components, description, paths, title } = documentation
+  return new Elysia({ name: "swagger" })
     .mapResponse(({ responseValue }) =>
       responseValue instanceof Response ? responseValue : text(JSON.stringify(responseValue), "application/json"),
     )
@@ -62,16 +64,7 @@ export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
         provider: "swagger-ui",
         path: "/swagger",
         specPath: "/swagger/json",
-        documentation: {
-          info: {
-            title: "registry-facade",
-            version,
-            description: "An OCI registry for pulling that composes images while they are pulled.",
-            license: { name: "Apache-2.0" },
-          },
-          paths: registryPaths(prefix),
-          components: { schemas, securitySchemes },
-        },
+        documentation: { info: { title, version, description, license: { name: "Apache-2.0" } }, paths, components },
       }),
     )
     .get("/swagger", ({ request }) => (request.url.endsWith("/") ? toPage() : text(PAGE, "text/html; charset=utf-8")), {
@@ -80,3 +73,4 @@ export const swaggerApp = ({ version, prefix }: SwaggerAppOptions) =>
     .get("/swagger/script.js", asset(script, "text/javascript; charset=utf-8"), { detail: { hide: true } })
     .get("/swagger/style.css", asset(style, "text/css; charset=utf-8"), { detail: { hide: true } })
     .get("/swagger/favicon.png", asset(favicon, "image/png"), { detail: { hide: true } })
+}

@@ -1,24 +1,25 @@
-import type { ElysiaSwaggerConfig } from "@elysiajs/swagger"
-import { STATUS } from "../../oci/error.ts"
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../oci/media-type.ts"
-
-type Documentation = NonNullable<ElysiaSwaggerConfig["documentation"]>
-type Paths = NonNullable<Documentation["paths"]>
-type Operation = NonNullable<NonNullable<Paths[string]>["get"]>
-type Schema = NonNullable<NonNullable<Documentation["components"]>["schemas"]>[string]
-
-const TEXT = { type: "string" as const }
-const WHOLE = { type: "integer" as const, minimum: 0 }
-const DIGEST_TEXT = { ...TEXT, pattern: "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$" }
-
-const header = (description: string, schema: Schema = TEXT) => ({ description, schema })
-const parameter = (name: string, place: "path" | "query" | "header", description: string, schema: Schema = TEXT) => ({
-  name,
-  in: place,
-  required: place === "path",
-  description,
-  schema,
-})
+import {
+  BINARY,
+  CACHE,
+  DIGEST_TEXT,
+  ERRORS,
+  failure,
+  header,
+  IF_NONE_MATCH,
+  IF_RANGE,
+  LENGTH,
+  OBJECT,
+  type Operation,
+  PART,
+  type Paths,
+  type PortDocumentation,
+  parameter,
+  RANGE,
+  RETRY,
+  TEXT,
+  WHOLE,
+} from "./openapi.ts"
 
 const NAME = parameter("name", "path", "Repository: <provider>/<name>, for example fixed/hello. May hold slashes.", {
   ...TEXT,
@@ -30,14 +31,7 @@ const ACCEPT = parameter(
   "header",
   "Without an index type, the manifest of the default platform is given instead of the index.",
 )
-const RANGE = parameter("Range", "header", "One range of bytes; several are answered with the whole blob.")
-const IF_RANGE = parameter("If-Range", "header", "ETag; where it is another one, the whole content is given.")
-const IF_NONE_MATCH = parameter("If-None-Match", "header", "ETag that the client has.")
-
-const CACHE = { "Cache-Control": header("How long the answer may be kept.") }
-const RETRY = { "Retry-After": header("Seconds after which to try again.", { ...WHOLE, minimum: 1 }) }
 const WARNING = { Warning: header("The message of the error, for clients that print no bodies of 5xx.") }
-const LENGTH = { "Content-Length": header("Bytes.", WHOLE) }
 const UNCHANGED_HEADERS = {
   "Docker-Content-Digest": header("Digest of the content.", DIGEST_TEXT),
   ETag: header("The digest, in quotes."),
@@ -50,12 +44,6 @@ const TAG_HEADERS = {
   Warning: header("What is served as it was, because its registry fails."),
 }
 
-const failure = (description: string, headers: Readonly<Record<string, ReturnType<typeof header>>> = {}) => ({
-  description,
-  headers: { ...CACHE, ...LENGTH, ...headers },
-  content: { "application/json": { schema: { $ref: "#/components/schemas/Errors" } } },
-})
-const PART = { "Content-Range": header("Which part.") }
 const OUTSIDE = failure("The range is outside the content.", PART)
 const NOT_FOUND = failure("The name, tag or digest is unknown, or not readable under this name.")
 const INVALID = failure("The name or the digest is malformed.")
@@ -72,8 +60,6 @@ const UPSTREAM_FAILURES = {
   502: failure("An upstream sends what it should not.", WARNING),
   504: failure("An upstream is silent.", { ...RETRY, ...WARNING }),
 }
-const binary = { "application/octet-stream": { schema: { ...TEXT, format: "binary" } } }
-const OBJECT = { schema: { type: "object" as const } }
 const document = {
   [OCI_MANIFEST]: OBJECT,
   [OCI_INDEX]: OBJECT,
@@ -92,7 +78,12 @@ function read(name: string, operation: Operation) {
 }
 
 /** The pull API for people and tools. Written by hand: its routes hold names of any number of segments. */
-export const registryPaths = (prefix: string): Paths => ({ ...pullPaths(prefix), ...discoveryPaths(prefix) })
+export const registryDocumentation = (prefix: string): PortDocumentation => ({
+  title: "registry-facade",
+  description: "An OCI registry for pulling that composes images while they are pulled.",
+  paths: { ...pullPaths(prefix), ...discoveryPaths(prefix) },
+  components: { schemas: { Errors: ERRORS, Tags: TAGS }, securitySchemes },
+})
 
 const pullPaths = (prefix: string): Paths => ({
   [`${prefix}/v2/`]: read("Base", {
@@ -130,12 +121,12 @@ const pullPaths = (prefix: string): Paths => ({
       200: {
         description: "The blob. It never ends before its digest is verified.",
         headers: CONTENT_HEADERS,
-        content: binary,
+        content: BINARY,
       },
       206: {
         description: "A part.",
         headers: { ...CONTENT_HEADERS, ...PART },
-        content: binary,
+        content: BINARY,
       },
       304: { description: "The client has it.", headers: UNCHANGED_HEADERS },
       400: INVALID,
@@ -180,34 +171,11 @@ const discoveryPaths = (prefix: string): Paths => ({
   }),
 })
 
-export const schemas = {
-  Errors: {
-    type: "object" as const,
-    required: ["errors"],
-    properties: {
-      errors: {
-        type: "array" as const,
-        items: {
-          type: "object" as const,
-          required: ["code", "message"],
-          properties: {
-            code: { ...TEXT, enum: Object.keys(STATUS), example: "BLOB_UNKNOWN" },
-            message: { ...TEXT, description: "What failed, on what, why, and what to do." },
-            detail: { ...TEXT, description: "A word for machines, where the code says too little." },
-          },
-        },
-      },
-    },
-  },
-  Tags: {
-    type: "object" as const,
-    required: ["name", "tags"],
-    properties: {
-      name: { type: "string" as const },
-      tags: { type: "array" as const, items: { type: "string" as const } },
-    },
-  },
+const TAGS = {
+  type: "object" as const,
+  required: ["name", "tags"],
+  properties: { name: TEXT, tags: { type: "array" as const, items: TEXT } },
 }
 
 /** Asked for where the configuration says so. */
-export const securitySchemes = { basic: { type: "http" as const, scheme: "basic" } }
+const securitySchemes = { basic: { type: "http" as const, scheme: "basic" } }
