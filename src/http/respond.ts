@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readSync } from "node:fs"
 import type { LocatedBlob } from "../blob/blob.ts"
-import { allowsRange, matchesNone } from "../lib/conditional.ts"
+import { allowsRange, isUnmodified, matchesNone } from "../lib/conditional.ts"
 import { type ByteRange, parseRange } from "../lib/range.ts"
 import { RegistryError } from "../oci/error.ts"
 import { errorResponse } from "./error.ts"
@@ -29,7 +29,7 @@ export async function respond(request: Request, blob: LocatedBlob, presentation:
     "accept-ranges": "bytes",
   }
   if (presentation.headers !== undefined) Object.assign(headers, presentation.headers)
-  if (matchesNone(request.headers.get("if-none-match"), digest)) {
+  if (isKnown(request.headers, digest, headers["last-modified"])) {
     delete headers["content-type"]
     return new Response(null, { status: 304, headers })
   }
@@ -48,6 +48,13 @@ export async function respond(request: Request, blob: LocatedBlob, presentation:
   headers["content-length"] = String(part.end - part.start)
   if (ready.kind === "bytes") return new Response(ready.bytes.subarray(part.start, part.end), init)
   return fileResponse(ready.path, part, init)
+}
+
+/** A tag says more than a time, so where there is one, the other is passed over (RFC 9110, 13.2.2). */
+function isKnown(asked: Headers, digest: string, lastModified: string | undefined): boolean {
+  const tags = asked.get("if-none-match")
+  if (tags !== null || lastModified === undefined) return matchesNone(tags, digest)
+  return isUnmodified(asked.get("if-modified-since"), lastModified)
 }
 
 interface Sending {

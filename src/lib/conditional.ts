@@ -17,6 +17,13 @@ export function allowsRange(ifRange: string | null, etag: string): boolean {
   return !ifRange.trim().startsWith("W/") && opaqueTag(ifRange) === etag
 }
 
+/**
+ * True when an If-Modified-Since header names exactly the time that the content has (RFC 9110, 13.1.3). An earlier content
+ * may take the place of a later one, and a build may date all files alike: a later time proves nothing.
+ */
+export const isUnmodified = (header: string | null, lastModified: string): boolean =>
+  header !== null && Date.parse(header) === Date.parse(lastModified)
+
 function opaqueTag(text: string): string {
   const strong = text.trim().replace(/^W\//, "")
   return strong.startsWith('"') && strong.endsWith('"') && strong.length >= 2 ? strong.slice(1, -1) : strong

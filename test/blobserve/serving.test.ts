@@ -26,6 +26,8 @@ beforeAll(async () => {
         { name: "app/empty.css", content: "" },
         { name: "app/caf\xe9 100%.txt", content: "bytes" },
         { name: "app/null", flag: "3" },
+        { name: "pax", flag: "x", content: "26 mtime=9007199254740991\n" },
+        { name: "app/late.txt", content: "late" },
         symlink("app/link.js", "/app/index.html"),
         whiteout("app/old.txt"),
       ]),
@@ -163,6 +165,27 @@ describe("files of an image", () => {
     expect([same.status, await same.text()]).toEqual([206, content.slice(0, 1)])
     const changed = await ask({ range: "bytes=0-0", "if-range": '"other"' })
     expect([changed.status, await changed.text()]).toEqual([200, content])
+  })
+
+  test("If-Modified-Since counts for the very time that the image says, and without If-None-Match alone", async () => {
+    await (await settled(at("/index.html"))).arrayBuffer()
+    const status = async (headers: Record<string, string>, path = "/index.html") =>
+      (await server.get(at(path), { headers })).status
+    const time = "Fri, 02 Jan 1970 00:00:00 GMT"
+
+    expect(await status({ "if-modified-since": time })).toBe(304)
+    expect(await status({ "if-modified-since": "Fri, 02 Jan 1970 00:00:01 GMT" })).toBe(200)
+    expect(await status({ "if-modified-since": "nonsense" })).toBe(200)
+    expect(await status({ "if-modified-since": time, "if-none-match": '"other"' })).toBe(200)
+    expect(await status({ "if-modified-since": time }, "/sub/index.html")).toBe(200)
+  })
+
+  test("a time that is none is not told", async () => {
+    for (const path of ["/sub/index.html", "/late.txt"]) {
+      const response = await settled(at(path))
+      expect([path, response.status, response.headers.get("last-modified")]).toEqual([path, 200, null])
+    }
+    expect((await server.get(`/-/api/v1/images/${upstream.host}/lab/app:1?path=/app`)).status).toBe(200)
   })
 
   test("a directory with a page sends its clients to where the page's links hold", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { allowsRange, matchesNone } from "../../src/lib/conditional.ts"
+import { allowsRange, isUnmodified, matchesNone } from "../../src/lib/conditional.ts"
 
 const TAG = "sha256:abc"
 
@@ -34,5 +34,19 @@ describe("allowsRange()", () => {
     ["*", false],
   ])("If-Range %j: %p", (header, expected) => {
     expect(allowsRange(header, TAG)).toBe(expected)
+  })
+})
+
+describe("isUnmodified()", () => {
+  test.each([
+    [null, false],
+    ["", false],
+    ["Wed, 21 Oct 2015 07:28:00 GMT", true],
+    ["Wednesday, 21-Oct-15 07:28:00 GMT", true],
+    ["Wed, 21 Oct 2015 07:27:59 GMT", false],
+    ["Wed, 21 Oct 2015 07:28:01 GMT", false],
+    ["never", false],
+  ])("If-Modified-Since %j: %p", (header, expected) => {
+    expect(isUnmodified(header, "Wed, 21 Oct 2015 07:28:00 GMT")).toBe(expected)
   })
 })

@@ -4,6 +4,7 @@ import type { FoundFile } from "../../blobserve/files.ts"
 import { type Presentation, respond } from "../respond.ts"
 import { contentType } from "./content-type.ts"
 import { crossOriginHeaders } from "./cross-origin.ts"
+import { fileDate } from "./file-date.ts"
 import type { FileTarget } from "./path.ts"
 import type { ServedRepository } from "./repository.ts"
 import { inlined, type Replacement, readInlineVars, rewritten } from "./rewrite.ts"
@@ -28,10 +29,17 @@ export async function presentFile(presented: Presented): Promise<Response> {
   const inline = inlineRules(presented)
   const fixed = repository.replacements.get(path) ?? []
   const blob = await rewritten(file.blob, [...fixed, ...(inline ?? [])], request.signal)
-  return await respond(request, blob, presentation(presented, inline !== null))
+  const isOwn = blob === file.blob
+  return await respond(request, blob, presentation(presented, { isInlined: inline !== null, isOwn }))
 }
 
-function presentation(presented: Omit<Presented, "isTrusted">, isInlined: boolean): Presentation {
+interface Form {
+  readonly isInlined: boolean
+  /** False for a content that differs from that of the image. */
+  readonly isOwn: boolean
+}
+
+function presentation(presented: Omit<Presented, "isTrusted">, { isInlined, isOwn }: Form): Presentation {
   const { file, path, repository, request } = presented
   const varies = repository.inlineStatic.length > 0 && isIndex(path)
   return {
@@ -39,7 +47,7 @@ function presentation(presented: Omit<Presented, "isTrusted">, isInlined: boolea
     cacheControl: cacheControl(presented, isInlined),
     headers: {
       "x-content-type-options": "nosniff",
-      "last-modified": new Date(Math.max(0, file.entry.mtime) * 1000).toUTCString(),
+      ...(isOwn ? lastModified(file.entry.mtime) : {}),
       "x-image-digest": file.image,
       "x-layer-digest": file.layer,
       ...crossOriginHeaders(repository, request, varies ? [INLINE_VARS] : []),
@@ -52,7 +60,15 @@ function presentation(presented: Omit<Presented, "isTrusted">, isInlined: boolea
 export function samePresentation(presented: Omit<Presented, "isTrusted">): Presentation | null {
   const { cors, inlineStatic, replacements } = presented.repository
   const isSame = cors.length === 0 && inlineStatic.length === 0 && replacements.size === 0
-  return isSame ? presentation(presented, false) : null
+  return isSame ? presentation(presented, { isInlined: false, isOwn: true }) : null
+}
+
+/** Builds that want no dates write 0 or 1. */
+const NO_TIME = 1
+
+function lastModified(mtime: number): Readonly<Record<string, string>> {
+  const date = mtime > NO_TIME ? fileDate(mtime) : null
+  return date === null ? {} : { "last-modified": date.toUTCString() }
 }
 
 const isIndex = (path: LayerPath): boolean => nameOf(path) === "index.html"

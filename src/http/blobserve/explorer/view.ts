@@ -1,6 +1,7 @@
 import type { LayerPath } from "../../../archive/layer-path.ts"
 import type { DirectoryItem } from "../../../blobserve/directory.ts"
 import type { ImageReport } from "../../../blobserve/inspection.ts"
+import { fileDate } from "../file-date.ts"
 import { displayed, encodedPath } from "./names.ts"
 
 /** What a person or a machine is shown of an image. */
@@ -44,9 +45,10 @@ export function imageJson({ image, report, path, items, served }: ImageView) {
 }
 
 function entryJson({ link, mode, mtime, sha256, size, type }: NonNullable<DirectoryItem["entry"]>) {
+  const modified = fileDate(mtime)
   return {
     mode: mode.toString(8).padStart(4, "0"),
-    modified: new Date(Math.max(0, mtime) * 1000).toISOString(),
+    ...(modified === null ? {} : { modified: modified.toISOString() }),
     ...(type === "file" ? { size, digest: `sha256:${sha256}` } : {}),
     ...(link === "" ? {} : { target: displayed(link) }),
   }
