@@ -179,6 +179,7 @@ class App implements RunningApp {
     const apply = async (config: Config, keys: readonly string[], signal: AbortSignal) => {
       const isServed = config.registry !== null || this.#config.registry === null
       if (isServed) await this.#applyToRegistry(imageSettings(config), keys, signal)
+      if (config.blobserve !== null) this.#parts.files?.apply(config.blobserve, imageSettings(config))
       this.#config = config
     }
     const stop = await followConfig(this.#config, apply, this.#parts.tools)

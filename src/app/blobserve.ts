@@ -10,13 +10,15 @@ import type { BlobserveConfig } from "../config/blobserve.ts"
 import type { RegistryConfig } from "../config/load.ts"
 import { classifyAddress } from "../egress/address-class.ts"
 import { blobserveApp } from "../http/blobserve/app.ts"
+import type { Served } from "../http/blobserve/options.ts"
 import type { Handle } from "../http/server.ts"
 import type { DiskStore } from "../store/disk.ts"
+import { VERSION } from "../version.ts"
 import type { CurrentRegistry } from "./current-registry.ts"
 import { openStore, windowSpools } from "./disk.ts"
 import { fileBudget } from "./file-budget.ts"
 import type { Kept } from "./kept.ts"
-import { prePull } from "./pre-pull.ts"
+import { PrePulls } from "./pre-pull.ts"
 import { imageNamed, servedRepositories } from "./repositories.ts"
 import type { Tools } from "./tools.ts"
 
@@ -25,6 +27,8 @@ export interface Blobserve {
   readonly handle: Handle
   /** A store of its own, which wants to be looked after; null where it uses the registry's. */
   readonly store: DiskStore | null
+  /** Serves what another configuration says; places on disk stay. */
+  apply(config: BlobserveConfig, settings: RegistryConfig): void
   close(): Promise<void>
 }
 
@@ -42,7 +46,6 @@ export interface BlobserveBase {
 export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, tools: Tools): Blobserve {
   const { clock, files: limits } = tools.tuning
   const { log } = tools
-  const { defaultPlatform: platform } = base.settings
   const background = new AbortController()
   const keeping = openKeeping(config, base, tools)
   const { store } = keeping
@@ -63,26 +66,37 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
   })
   const contents = new Contents({ store, downloads: keeping.contents, memoryBytes: limits.memoryBytes })
   const files = new Files({ images, layers, contents, background: background.signal })
+  let served = servedOf(config, base.settings)
   const handle = blobserveApp({
     files,
-    layouts: [...config.repos].flatMap(([name, { dir }]) => (dir === null ? [] : [name])),
-    repository: servedRepositories(config),
-    image: (target) => imageNamed(config, target),
-    platform,
-    timeoutMs: config.timeoutMs,
+    served: () => served,
     isTrusted: (address) => ["private", "loopback"].includes(classifyAddress(address)),
     clock,
     log,
     metrics: tools.metrics,
+    version: VERSION,
   })
-  void prePull(config, { files, platform, tools }, background.signal)
+  const pulls = new PrePulls({ files, tools }, background.signal)
+  pulls.follow(config, base.settings.defaultPlatform)
+  const apply = (next: BlobserveConfig, settings: RegistryConfig) => {
+    served = servedOf(next, settings)
+    pulls.follow(next, settings.defaultPlatform)
+  }
   const close = async () => {
     background.abort()
     layers.shutdown()
     await keeping.close()
   }
-  return { handle, store: store === kept.store ? null : store, close }
+  return { handle, store: store === kept.store ? null : store, apply, close }
 }
+
+const servedOf = (config: BlobserveConfig, { defaultPlatform: platform }: RegistryConfig): Served => ({
+  layouts: [...config.repos].flatMap(([name, { dir }]) => (dir === null ? [] : [name])),
+  repository: servedRepositories(config),
+  image: (target) => imageNamed(config, target),
+  platform,
+  timeoutMs: config.timeoutMs,
+})
 
 interface Keeping {
   readonly store: DiskStore

@@ -25,6 +25,9 @@ const LIVE: ReadonlySet<string> = new Set([
   "registry.upstreams",
   "registry.allowedUpstreams",
   ...OF_PORT,
+  "blobserve.timeout",
+  "blobserve.repos",
+  "blobserve.allowAnyRepo",
 ])
 
 /** What differs between two configurations, by key. */
@@ -32,8 +35,13 @@ export function configChanges(before: ConfigFile, after: ConfigFile): ConfigChan
   const [old, next] = [flat(before), flat(after)]
   const all = new Set([...old.keys(), ...next.keys()])
   const keys = [...all].filter((key) => old.get(key) !== next.get(key)).toSorted()
-  return { live: keys.filter((key) => LIVE.has(key)), restart: keys.filter((key) => !LIVE.has(key)) }
+  const isLive = (key: string) => LIVE.has(key) && isThroughout(key.split(".")[0], before, after)
+  return { live: keys.filter(isLive), restart: keys.filter((key) => !isLive(key)) }
 }
+
+/** False for a key of a section that comes or goes as a whole. */
+const isThroughout = (name: string | undefined, before: ConfigFile, after: ConfigFile): boolean =>
+  (name !== "registry" && name !== "blobserve") || (before[name] !== undefined && after[name] !== undefined)
 
 /** The values by key, those of the sections by section and key. */
 function flat({ registry = {}, blobserve = {}, ...top }: ConfigFile): ReadonlyMap<string, string> {

@@ -16,6 +16,27 @@ describe("configChanges()", () => {
     expect(configChanges({ registry: before }, { registry: after })).toEqual({ live, restart })
   })
 
+  test.each([
+    ["repositories", { repos: {} }, { repos: { a: {} } }, ["blobserve.repos"], []],
+    ["places on disk", { blobSpace: {} }, { blobSpace: { location: "a" } }, [], ["blobserve.blobSpace"]],
+    [
+      "all three at once",
+      {},
+      { allowAnyRepo: true, timeout: "1s", port: 1 },
+      ["blobserve.allowAnyRepo", "blobserve.timeout"],
+      ["blobserve.port"],
+    ],
+  ])("of blobserve: %s", (_, before, after, live, restart) => {
+    expect(configChanges({ blobserve: before }, { blobserve: after })).toEqual({ live, restart })
+  })
+
+  test("a section that comes or goes needs a restart as a whole", () => {
+    const files = { repos: { a: {} }, port: 1 }
+    const restart = ["blobserve.port", "blobserve.repos"]
+    expect(configChanges({ registry: {} }, { registry: {}, blobserve: files })).toEqual({ live: [], restart })
+    expect(configChanges({ registry: {}, blobserve: files }, { registry: {} })).toEqual({ live: [], restart })
+  })
+
   test("knows keys outside of sections", () => {
     const after = { prometheusAddr: ":1", shutdown: { delay: "1s" }, registry: {}, $schema: "x" }
     expect(configChanges({ registry: {} }, after)).toEqual({ live: ["shutdown"], restart: ["prometheusAddr"] })

@@ -119,8 +119,7 @@ async function startBinary(
     env: { ...process.env, ...env },
   })
   const { promise, resolve, reject } = Promise.withResolvers<Pick<Running, "port" | "scheme">>()
-  void readLines(child.stderr, (line) => {
-    const entry = parsed(line)
+  void readLog(child.stderr, (entry) => {
     logs.push(entry)
     const port = /:(\d+)$/.exec(String(entry["addr"]))?.[1]
     const scheme = schemeOf(entry)
@@ -137,6 +136,14 @@ async function startBinary(
 function schemeOf(entry: Readonly<Record<string, unknown>>): Running["scheme"] | null {
   const name = /^(HTTPS?) registry server listening$/.exec(String(entry["message"]))?.[1]
   return name === undefined ? null : name === "HTTPS" ? "https" : "http"
+}
+
+/** Resolves when the program has ended. */
+export async function readLog(
+  stream: ReadableStream<Uint8Array>,
+  each: (entry: Record<string, unknown>) => void,
+): Promise<void> {
+  await readLines(stream, (line) => each(parsed(line)))
 }
 
 function parsed(line: string): Record<string, unknown> {

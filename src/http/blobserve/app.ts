@@ -3,6 +3,8 @@ import { RegistryError } from "../../oci/error.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
 import { respond } from "../respond.ts"
 import type { Caller } from "../server.ts"
+import { swaggerApp } from "../swagger/app.ts"
+import { filesDocumentation } from "../swagger/files-documentation.ts"
 import { failureText, plainText } from "./answer.ts"
 import { preflight } from "./cross-origin.ts"
 import { createExplorer } from "./explorer/app.ts"
@@ -17,15 +19,21 @@ import { INLINE_VARS, presentFile } from "./present.ts"
 export function blobserveApp(options: BlobserveAppOptions): (request: Request, caller: Caller) => Promise<Response> {
   const callers = new WeakMap<Request, Caller>()
   const explore = createExplorer(options)
-  const hot = new HotAnswers(options.clock)
+  let hot = { of: options.served(), answers: new HotAnswers(options.clock) }
+  const currentHot = (): HotAnswers => {
+    const of = options.served()
+    if (hot.of !== of) hot = { of, answers: new HotAnswers(options.clock) }
+    return hot.answers
+  }
   const app = new Elysia({ name: "blobserve", normalize: false, handler: { standardHostname: false } })
     .onError(({ error, request }) => failureText(options.log, request, error))
+    .use(swaggerApp({ version: options.version, documentation: filesDocumentation }))
     .all("/-/*", async ({ request }) => (await explore(request)) ?? plainText(404, "There is nothing at this path"))
-    .all("/*", ({ request }) => answer({ request, caller: callers.get(request) ?? null, hot }, options))
+    .all("/*", ({ request }) => answer({ request, caller: callers.get(request) ?? null, hot: currentHot() }, options))
   return async (request, caller) => {
     const startedAt = performance.now()
     callers.set(request, caller)
-    const known = hot.find(request)
+    const known = currentHot().find(request)
     const response = known === null ? await app.fetch(request) : await again(known, { request, caller }, options)
     if (!response.headers.has("x-content-type-options")) response.headers.set("x-content-type-options", "nosniff")
     count(options.metrics, request, response, startedAt)
@@ -55,17 +63,19 @@ interface Asked {
 
 async function answer({ request, caller, hot }: Asked, options: BlobserveAppOptions): Promise<Response> {
   if (isUpgrade(request)) return plainText(404, "Not Found")
-  const target = parseFilePath(pathOf(request.url), options.layouts)
-  const repository = options.repository(target.repository)
+  const served = options.served()
+  const target = parseFilePath(pathOf(request.url), served.layouts)
+  const repository = served.repository(target.repository)
   if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
   if (request.method === "OPTIONS") return preflight(repository, request)
   if (request.method !== "GET" && request.method !== "HEAD")
     throw new RegistryError("UNSUPPORTED", `Files can only be read, ${request.method} is not supported`)
-  const query = { image: options.image(target), layers: repository.layers, platform: options.platform }
+  const query = { image: served.image(target), layers: repository.layers, platform: served.platform }
   if (request.headers.get("x-blobserve-readonly") === "true" && !options.files.knows(query.image))
     throw new RegistryError("MANIFEST_UNKNOWN", `image ${target.repository} is not here, and must not be fetched`)
   const place = { target, workdir: repository.workdir }
-  const located = await inTime(options, request.signal, (signal) => locate(options.files, query, place, signal))
+  const patience = { clock: options.clock, timeoutMs: served.timeoutMs }
+  const located = await inTime(patience, request.signal, (signal) => locate(options.files, query, place, signal))
   // ws-proxy compares this body to tell that it should try again
   if (located === null) return plainText(503, "timeout", { "retry-after": "1" })
   if (located.kind === "needs-slash") return toDirectory(request.url)

@@ -7,8 +7,8 @@ import type { Metrics } from "../../telemetry/metrics.ts"
 import type { FileTarget } from "./path.ts"
 import type { ServedRepository } from "./repository.ts"
 
-export interface BlobserveAppOptions {
-  readonly files: Files
+/** What is served, and how. */
+export interface Served {
   /** Names of listed layouts. */
   readonly layouts: readonly string[]
   /** Null: the repository may not be served. */
@@ -18,9 +18,16 @@ export interface BlobserveAppOptions {
   readonly platform: Platform
   /** How long a request waits for its file; 0 for ever. */
   readonly timeoutMs: number
+}
+
+export interface BlobserveAppOptions {
+  readonly files: Files
+  /** Asked for every request; another object once the configuration has changed. */
+  readonly served: () => Served
   /** True for peers that may set variables, by their address. */
   readonly isTrusted: (address: string) => boolean
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  readonly version: string
 }

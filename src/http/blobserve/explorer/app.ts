@@ -31,7 +31,8 @@ export function createExplorer(options: BlobserveAppOptions) {
     if (sought === null) return null
     if (request.method !== "GET" && request.method !== "HEAD")
       throw new RegistryError("UNSUPPORTED", `Images can only be looked at, ${request.method} is not supported`)
-    const view = await inTime(options, request.signal, (signal) => inspect(sought, { options, inspection, signal }))
+    const patience = { clock: options.clock, timeoutMs: options.served().timeoutMs }
+    const view = await inTime(patience, request.signal, (signal) => inspect(sought, { options, inspection, signal }))
     return sought.isData ? dataAnswer(view) : page(view === null ? waitingPage(sought.image) : imagePage(view))
   }
 }
@@ -73,11 +74,12 @@ interface Means {
 }
 
 async function inspect({ image, path }: Sought, { options, inspection, signal }: Means): Promise<ImageView> {
-  const target = parseFilePath(`/${image}`, options.layouts)
+  const served = options.served()
+  const target = parseFilePath(`/${image}`, served.layouts)
   if (target.path !== "") throw new RegistryError("NAME_INVALID", "The path ends with the image", { status: 404 })
-  const repository = options.repository(target.repository)
+  const repository = served.repository(target.repository)
   if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
-  const query: FileQuery = { image: options.image(target), layers: "all", platform: options.platform }
+  const query: FileQuery = { image: served.image(target), layers: "all", platform: served.platform }
   const found = await options.files.image(query, signal)
   const indexes = await options.files.indexes(query, signal)
   const report = await inspection.report(found, indexes)
