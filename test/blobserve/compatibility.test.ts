@@ -319,17 +319,18 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
     })
 
     // From another process: a client takes its own process's connections to the registry for itself
-    test.if(mode === "binary")("A-48: a thousand at once are served from one download", async () => {
-      const { registry, files, path } = await start()
-      const made = await image({ layers: [await layer({ a: "a".repeat(5000) })] })
-      registry.add("lab/x", "1", made)
+    if (mode === "binary")
+      test("A-48: a thousand at once are served from one download", async () => {
+        const { registry, files, path } = await start()
+        const made = await image({ layers: [await layer({ a: "a".repeat(5000) })] })
+        registry.add("lab/x", "1", made)
 
-      const texts = await Promise.all(Array.from({ length: 1000 }, () => files.text(path)))
+        const texts = await Promise.all(Array.from({ length: 1000 }, () => files.text(path)))
 
-      expect(new Set(texts)).toEqual(new Set(["a".repeat(5000)]))
-      const gets = registry.seen.filter(({ method }) => method === "GET").map(({ path: seen }) => seen)
-      expect(gets.length).toBe(new Set(gets).size)
-    })
+        expect(new Set(texts)).toEqual(new Set(["a".repeat(5000)]))
+        const gets = registry.seen.filter(({ method }) => method === "GET").map(({ path: seen }) => seen)
+        expect(gets.length).toBe(new Set(gets).size)
+      })
 
     test.each([
       ["A-51", {}],
