@@ -30,6 +30,19 @@ describe("CONTRIBUTING.md", () => {
   })
 })
 
+test("every dependency has its line in docs/decisions/dependencies.md", async () => {
+  const { dependencies, devDependencies } = await Bun.file(join(ROOT, "package.json")).json()
+  const [before = "", ...lines] = readPage("docs/decisions/dependencies.md").split("\n- ")
+  const told = lines.flatMap((line) =>
+    [...(line.split(":")[0]?.matchAll(/`([^`]+)`/g) ?? [])].map(([, name = ""]) => name),
+  )
+  // The packages of one project stand in one line, the first with its scope
+  const isTold = (name: string) => told.some((one) => one === name || name === `@opentelemetry/${one}`)
+
+  expect(before).toContain("One line each")
+  expect(Object.keys({ ...dependencies, ...devDependencies }).filter((name) => !isTold(name))).toEqual([])
+})
+
 describe(".github", () => {
   const templates = readdirSync(join(ROOT, ".github/ISSUE_TEMPLATE"))
 

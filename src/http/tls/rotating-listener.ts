@@ -32,7 +32,7 @@ function withCredentials({ credentials: _, ...options }: RotatingOptions, creden
 /**
  * Bun cannot change the certificate of a listening socket, so each gets a socket of its own: the new one joins the old
  * one on the port, all new connections are steered to it, and the old one is closed when the connections that it had
- * in its queue are long accepted. Closing it at once would reset those (docs/decisions/0011-tls-rotation.md).
+ * in its queue are long accepted. Closing it at once would reset those (docs/decisions/0012-tls-rotation.md).
  */
 class RotatingServer implements RotatingListener {
   readonly port: number
