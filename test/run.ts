@@ -47,7 +47,7 @@ const GO_MODULES: Readonly<Record<string, { readonly dir: string; readonly sourc
     source: "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service",
   },
   helm: { dir: "test/programs/helm", source: "helm.sh/helm/v3/cmd/helm" },
-  "strict-manifests": { dir: "test/programs/helm", source: "." },
+  "kube-apiserver-alone": { dir: "test/programs/kubernetes", source: "." },
 }
 
 async function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
@@ -80,7 +80,7 @@ const GO_ENV = { GOBIN: BIN, GOTOOLCHAIN: "local", GOFLAGS: "-modcacherw", CGO_E
 
 async function buildGoPrograms(): Promise<void> {
   // One of Kubo's dependencies wants to be told that it may be built with a Go that is newer than itself
-  const flags = ["-tags", "untested_go_version"]
+  const flags = ["-tags", "untested_go_version", "-ldflags", "-s -w"]
   const commands = [
     ...Object.entries(GO_PROGRAMS).map(([program, source]) => ({ program, command: ["go", "install", source] })),
     ...Object.entries(GO_MODULES).map(([program, { dir, source }]) => ({

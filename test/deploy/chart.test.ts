@@ -2,16 +2,7 @@ import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { renderManifests } from "../../deploy/kubernetes/generate.ts"
-import {
-  CHART,
-  checkStrictly,
-  type Manifest,
-  manifests,
-  parseManifests,
-  pick,
-  podOf,
-  template,
-} from "../helpers/chart.ts"
+import { CHART, EVERYTHING, type Manifest, manifests, parseManifests, pick, podOf, template } from "../helpers/chart.ts"
 import { ROOT, readPage } from "../helpers/markdown.ts"
 import { needs, output } from "../helpers/programs.ts"
 
@@ -21,17 +12,6 @@ const DIR = "deploy/kubernetes"
 const files = readdirSync(join(ROOT, DIR)).filter((name) => name.endsWith(".yaml"))
 const plain = files.flatMap((name) => parseManifests(readPage(`${DIR}/${name}`)))
 const helm = needs("helm")
-const strict = needs("helm", "strict-manifests")
-
-/** With everything that can be turned on. */
-const EVERYTHING = {
-  facade: { dockerAuth: { secretName: "pull" }, env: [{ name: "HTTPS_PROXY", value: "http://proxy:3128" }] },
-  blobserve: { dockerAuth: { secretName: "pull" } },
-  redis: { enabled: true, passwordSecret: { name: "redis" } },
-  kubo: { enabled: true },
-  image: { repository: "registry.example/facade", pullSecrets: ["own"] },
-  networkPolicy: { metricsFrom: [{ namespaceSelector: { matchLabels: { name: "monitoring" } } }] },
-}
 
 describe("deploy/kubernetes", () => {
   test.skipIf(helm.isMissing)(
@@ -51,15 +31,6 @@ describe("deploy/kubernetes", () => {
 describe("deploy/helm", () => {
   test.skipIf(helm.isMissing)(`passes helm lint${helm.note}`, async () => {
     expect(await output(["helm", "lint", "--strict", CHART])).toContain("0 chart(s) failed")
-  })
-
-  test.skipIf(strict.isMissing)(`has no field that Kubernetes does not know${strict.note}`, async () => {
-    for (const values of [{}, EVERYTHING]) {
-      const { stdout, stderr } = await template(values)
-
-      expect(stderr).toBe("")
-      await checkStrictly(stdout)
-    }
   })
 
   test.skipIf(helm.isMissing)(`refuses setup without TLS, and says what to do${helm.note}`, async () => {

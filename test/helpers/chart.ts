@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { KUBERNETES } from "../../deploy/kubernetes/generate.ts"
 import { ROOT } from "./markdown.ts"
-import { type Outcome, output, run } from "./programs.ts"
+import { type Outcome, run } from "./programs.ts"
 import { tempDir } from "./temp-dir.ts"
 
 export const CHART = join(ROOT, "deploy/helm/registry-facade")
@@ -65,6 +65,16 @@ export function parseManifests(text: string): readonly Manifest[] {
   return [parsed].flat().filter((manifest): manifest is Manifest => manifest !== null)
 }
 
+/** With everything that can be turned on. */
+export const EVERYTHING = {
+  facade: { dockerAuth: { secretName: "pull" }, env: [{ name: "HTTPS_PROXY", value: "http://proxy:3128" }] },
+  blobserve: { dockerAuth: { secretName: "pull" } },
+  redis: { enabled: true, passwordSecret: { name: "redis" } },
+  kubo: { enabled: true },
+  image: { repository: "registry.example/facade", pullSecrets: ["own"] },
+  networkPolicy: { metricsFrom: [{ namespaceSelector: { matchLabels: { name: "monitoring" } } }] },
+}
+
 /** What `helm template` gives for values. */
 export async function template(values: unknown = {}): Promise<Outcome> {
   const file = join(tempDir(), "values.json")
@@ -77,13 +87,6 @@ export async function manifests(values: unknown = {}): Promise<readonly Manifest
   const { code, stdout, stderr } = await template(values)
   if (code !== 0) throw new Error(stderr)
   return parseManifests(stdout)
-}
-
-/** Rejects with fields that Kubernetes does not know. */
-export async function checkStrictly(text: string): Promise<void> {
-  const file = join(tempDir(), "manifests.yaml")
-  writeFileSync(file, text)
-  await output(["sh", "-c", `strict-manifests < ${file}`])
 }
 
 /** The one of a kind whose name ends like that. */

@@ -4,8 +4,8 @@ go 1.25
 
 require (
 	helm.sh/helm/v3 v3.19.5
-	k8s.io/api v0.34.2
-	sigs.k8s.io/yaml v1.6.0
+	k8s.io/api v0.34.2 // indirect
+	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
 require (
