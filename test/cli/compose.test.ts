@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { image, index, layer, OCI_INDEX, OCI_MANIFEST, platform, type TestIndex } from "../helpers/images.ts"
 import { runBinary } from "../helpers/run-binary.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+
+// The compiled program is started several times, on machines that have more to do
+setDefaultTimeout(30_000)
 
 let upstream: UpstreamServer
 let base: TestIndex

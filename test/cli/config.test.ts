@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test"
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { configSchema } from "../../src/config/schema.ts"
 import { runBinary } from "../helpers/run-binary.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+
+// The compiled program is started several times, on machines that have more to do
+setDefaultTimeout(30_000)
 
 function write(files: Readonly<Record<string, unknown>>): string {
   const dir = tempDir()

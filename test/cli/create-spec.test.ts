@@ -1,7 +1,10 @@
-import { describe, expect, test } from "bun:test"
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { specFromBase64 } from "../../src/spec/encoded.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
 import { runBinary } from "../helpers/run-binary.ts"
+
+// The compiled program is started several times, on machines that have more to do
+setDefaultTimeout(30_000)
 
 const DIGEST = `sha256:${"ab".repeat(32)}`
 const createSpec = async (...args: readonly string[]) => await runBinary(["debug", "create-spec", ...args])

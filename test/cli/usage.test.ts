@@ -1,7 +1,10 @@
-import { describe, expect, test } from "bun:test"
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { version } from "../../package.json" with { type: "json" }
 import { BINARY } from "../helpers/facade.ts"
 import { runBinary } from "../helpers/run-binary.ts"
+
+// The compiled program is started several times, on machines that have more to do
+setDefaultTimeout(30_000)
 
 describe("registry-facade", () => {
   test("version tells version, commit and runtime", async () => {
