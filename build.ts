@@ -1,5 +1,5 @@
 import { mkdir, rm } from "node:fs/promises"
-import { join } from "node:path"
+import { join, parse } from "node:path"
 import { parseArgs } from "node:util"
 import { writeImage } from "./deploy/image/write-image.ts"
 import { writeSbom } from "./deploy/sbom.ts"
@@ -40,7 +40,8 @@ async function build(target: (typeof TARGETS)[number] | null): Promise<string> {
   const outfile = target === null ? OUTFILE : `${OUTFILE}-${target}`
   await mkdir("dist", { recursive: true })
   await rm(outfile, { force: true })
-  const flags = ["--compile", "--minify-syntax", "--minify-whitespace", "--bytecode", "--format=esm"]
+  // The map is in the program, so that stacks name the sources; names stay as they are, for classes print theirs
+  const flags = ["--compile", "--minify-syntax", "--minify-whitespace", "--sourcemap", "--bytecode", "--format=esm"]
   const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"]
   const stamp = [
     "--define",
@@ -51,6 +52,7 @@ async function build(target: (typeof TARGETS)[number] | null): Promise<string> {
   const machine = target === null ? [] : [`--target=bun-${target}`]
   const entries = ["src/main.ts", join("src", WORKER)]
   output([process.execPath, "build", ...entries, ...flags, ...isolation, ...stamp, ...machine, "--outfile", outfile])
+  for (const map of [`${outfile}.map`, join("dist", `${parse(WORKER).name}.js.map`)]) await rm(map, { force: true })
   console.log(`${outfile}: ${Math.round(Bun.file(outfile).size / 1e6)} MB, commit ${commit}`)
   return outfile
 }

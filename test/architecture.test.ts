@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, normalize, relative } from "node:path"
 
 /** Which folder of `src` may import which; `folder/file` allows that file alone. Files at the root are `app`, `main`... */
@@ -207,6 +207,18 @@ function isAllowed(list: readonly string[] | undefined, module: string): boolean
 describe("architecture", () => {
   test("every folder has a row in the import table", () => {
     expect([...new Set(files.map(moduleOf).map(folderOf))].filter((folder) => !(folder in MAY_IMPORT))).toEqual([])
+  })
+
+  test("ARCHITECTURE.md tells of every folder, and of no file that is not there", () => {
+    const page = readFileSync(join(SRC, "../ARCHITECTURE.md"), "utf8")
+    const names = files.filter((file) => file.includes("/")).map(folderOf)
+
+    const named = [...page.matchAll(/`([a-z][\w./-]*\.ts)`/g)].map(([, name = ""]) => name)
+    const isThere = (name: string) =>
+      [SRC, join(SRC, ".."), join(SRC, "store")].some((dir) => existsSync(join(dir, name)))
+
+    expect([...new Set(names)].filter((folder) => !new RegExp(`(?<![\\w/])${folder}/ +\\w`).test(page))).toEqual([])
+    expect(named.filter((name) => !isThere(name))).toEqual([])
   })
 
   test("folders import only what the table allows", () => {

@@ -16,6 +16,12 @@ describe("registry-facade", () => {
     expect([code, err]).toEqual([0, ""])
   })
 
+  test("holds the map that makes stacks in its log name the sources", async () => {
+    const program = Buffer.from(await Bun.file(BINARY).arrayBuffer())
+
+    expect(program.includes("src/config/load.ts")).toBe(true)
+  })
+
   test.each([[["help"]], [["--help"]], [["-h"]], [["run", "--help"]], [["compose", "-h"]]])(
     "%j prints every command",
     async (args) => {
