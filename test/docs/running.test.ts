@@ -28,4 +28,12 @@ describe("docs/running.md", () => {
     expect(words.length).toBeGreaterThan(5)
     expect([...new Set(words)].filter((word) => !page.includes(`| \`${word}\` |`))).toEqual([])
   })
+
+  test("tells what to do about every alert", () => {
+    const rules: unknown = Bun.YAML.parse(readPage("deploy/prometheus/alerts.yaml"))
+    const alerts = [...JSON.stringify(rules).matchAll(/"alert":"(\w+)"/g)].map(([, name = ""]) => name)
+
+    expect(alerts.length).toBeGreaterThan(10)
+    expect(alerts.filter((name) => !page.includes(`| \`${name}\` | `))).toEqual([])
+  })
 })
