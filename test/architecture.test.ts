@@ -242,6 +242,28 @@ describe("architecture", () => {
     expect(wrong).toEqual([])
   })
 
+  test("what is seldom configured is loaded only then", () => {
+    const packages = new Set<string>()
+    const seen = new Set<string>()
+    const load = (file: string): void => {
+      if (seen.has(file)) return
+      seen.add(file)
+      const text = readFileSync(join(SRC, file), "utf8")
+      for (const [, from, alone] of text.matchAll(
+        /^(?:import|export)\s(?!type\b)[^"']*?from "([^"]+)"|^import "([^"]+)"/gm,
+      )) {
+        const target = from ?? alone ?? ""
+        if (!target.startsWith(".")) packages.add(target)
+        else if (target.endsWith(".ts")) load(normalize(join(dirname(file), target)))
+      }
+    }
+    load("main.ts")
+    const late = /^(?:ioredis|kubo-rpc-client|multiformats|@opentelemetry)(?:\/|$)/
+
+    expect(packages).toContain("elysia")
+    expect([...packages].filter((name) => late.test(name))).toEqual([])
+  })
+
   test("nothing is imported in a circle", () => {
     const graph = new Map<string, string[]>()
     for (const { file, target } of imports.filter(({ target }) => target.startsWith("."))) {

@@ -5,8 +5,6 @@ import type { KeyValue } from "../lib/key-value.ts"
 import type { Trust } from "../oci/reference.ts"
 import type { DiskStore } from "../store/disk.ts"
 import type { DocumentStore } from "../store/store.ts"
-import { buildIpfs } from "./ipfs.ts"
-import { buildRedis } from "./redis.ts"
 import type { Tools } from "./tools.ts"
 
 /** What other nodes know and have, as far as it is configured. */
@@ -21,9 +19,10 @@ export interface Sharing {
 }
 
 /** Connects to nothing that it would wait for. */
-export async function buildSharing(config: RegistryConfig, store: DiskStore, tools: Tools): Promise<Sharing> {
-  const redis = config.sharing.redis === null ? null : await buildRedis(config.sharing.redis, store, tools)
-  const ipfs = config.sharing.ipfs === null ? null : buildIpfs(config.sharing.ipfs, { store, redis }, tools)
+export async function buildSharing({ sharing }: RegistryConfig, store: DiskStore, tools: Tools): Promise<Sharing> {
+  // What is not configured is not loaded: reading what speaks to them is a good part of a start
+  const redis = sharing.redis && (await (await import("./redis.ts")).buildRedis(sharing.redis, store, tools))
+  const ipfs = sharing.ipfs && (await import("./ipfs.ts")).buildIpfs(sharing.ipfs, { store, redis }, tools)
   void ipfs?.maintain()
   const own = { operator: store.facts("tag"), remote: store.facts("remote-tag") }
   return {

@@ -3,7 +3,6 @@ import { compose } from "./compose.ts"
 import { config } from "./config.ts"
 import { createSpec } from "./create-spec.ts"
 import { type Command, unknownCommand } from "./io.ts"
-import { ipfs } from "./ipfs.ts"
 import { run } from "./run.ts"
 import { setup } from "./setup.ts"
 import { store } from "./store.ts"
@@ -40,6 +39,9 @@ const debug: Command = async ([verb, ...args], io) => {
   if (verb === "create-spec") return await createSpec(args, io)
   throw unknownCommand(verb, ["create-spec"], "debug ")
 }
+
+/** Loaded when it is asked for: what speaks to IPFS takes a part of every start. */
+const ipfs: Command = async (args, io) => await (await import("./ipfs.ts")).ipfs(args, io)
 
 const help: Command = async (_args, { out }) => {
   out(HELP)
