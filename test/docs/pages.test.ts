@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { existsSync, readdirSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
+import { parse } from "jsonc-parser"
 import { generatePage } from "../../docs/generate.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
@@ -12,22 +13,40 @@ describe("docs/configuration.md", () => {
   test("is what the schema says; write it again with: bun docs/generate.ts", () => {
     expect(page).toBe(generatePage(page))
   })
-
-  test.each(fencesOf(page).filter(({ language }) => language === "json"))(
-    "shows a file that is valid under: $heading",
-    async ({ text }) => {
-      const file = join(tempDir(), "config.json")
-      writeFileSync(file, text)
-
-      expect(await loadConfig(file)).toMatchObject({ file })
-    },
-  )
 })
 
 const pages = [
   ...readdirSync(ROOT),
   ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`),
 ].filter((name) => name.endsWith(".md"))
+
+/** Configurations, and parts of them that stand alone; what is shortened by dots is left out. */
+const configurations = readdirSync(join(ROOT, "docs"))
+  .filter((name) => name.endsWith(".md"))
+  .flatMap((name) => fencesOf(readPage(`docs/${name}`)).map((fence) => ({ name, ...fence })))
+  .filter(({ language, text }) => /^jsonc?$/.test(language) && !text.includes("..."))
+  .map(({ text, ...fence }) => ({ ...fence, parsed: parse(text.startsWith("{") ? text : `{${text}}`) }))
+  .filter(({ parsed }) => "registry" in parsed || "blobserve" in parsed)
+
+describe("configurations in docs", () => {
+  test.each(configurations)("$name shows one that is valid under: $heading", async ({ parsed }) => {
+    const file = join(tempDir(), "config.json")
+    writeFileSync(file, JSON.stringify(parsed))
+
+    expect(await loadConfig(file, { IPFS_HOST: "10.0.0.1" })).toMatchObject({ file })
+  })
+
+  test("are found on the pages that have some", () => {
+    expect([...new Set(configurations.map(({ name }) => name))].sort()).toEqual([
+      "blobserve.md",
+      "configuration.md",
+      "ipfs.md",
+      "migrating.md",
+      "specs.md",
+      "tls-and-auth.md",
+    ])
+  })
+})
 
 describe("links", () => {
   test.each(pages)("of %s lead somewhere", (name) => {
