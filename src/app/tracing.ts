@@ -9,10 +9,11 @@ const TIMEOUT_MS = 5000
 
 /** Loads the tracer only where there is a collector: it costs memory and time to start. */
 export async function openTracer(config: Config, log: Logger, { proxies }: Tuning): Promise<Tracer> {
-  if (config.tracing === null) return untraced
-  const { endpoint, sampleRatio } = config.tracing
+  const { endpoint, headers, problems, sampleRatio } = config.tracing
+  for (const problem of problems) log.warn("cannot use a setting of the environment for spans", { problem })
+  if (endpoint === null) return untraced
   const { OtlpTracer } = await import("../telemetry/otlp-tracer.ts")
-  const options = { contentType: "application/json", timeoutMs: TIMEOUT_MS, proxies }
+  const options = { headers: { ...headers, "content-type": "application/json" }, timeoutMs: TIMEOUT_MS, proxies }
   log.info("sending spans to an OpenTelemetry collector", { endpoint: endpoint.origin + endpoint.pathname })
   return new OtlpTracer({
     sampleRatio,

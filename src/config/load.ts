@@ -8,6 +8,7 @@ import { canonicalHost } from "../oci/reference.ts"
 import { type BlobserveConfig, storeOf, toBlobserve } from "./blobserve.ts"
 import { checkMeaning, unavailableSections } from "./check.ts"
 import { explainFormerKeys } from "./former-keys.ts"
+import { readOtlp } from "./otlp.ts"
 import {
   type ConfigFile,
   configSchema,
@@ -27,7 +28,7 @@ export interface Config {
   readonly pprofAddr: string | null
   readonly prometheusAddr: string | null
   readonly readinessProbeAddr: string | null
-  readonly tracing: TracingConfig | null
+  readonly tracing: TracingConfig
   readonly shutdownDelayMs: number
   readonly shutdownGraceMs: number
   readonly registry: RegistryConfig | null
@@ -39,10 +40,14 @@ export interface Config {
 }
 
 export interface TracingConfig {
-  /** Where batches of spans are posted. */
-  readonly endpoint: URL
+  /** Where batches of spans are posted; null: nowhere. */
+  readonly endpoint: URL | null
+  /** Sent with them; their values may be secrets. */
+  readonly headers: Readonly<Record<string, string>>
   /** From 0 to 1. */
   readonly sampleRatio: number
+  /** What the environment says that cannot be used. */
+  readonly problems: readonly string[]
 }
 
 export interface RegistryConfig {
@@ -162,7 +167,7 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
     pprofAddr: config.pprofAddr || null,
     prometheusAddr: config.prometheusAddr || null,
     readinessProbeAddr: config.readinessProbeAddr || null,
-    tracing: toTracing(config.tracing),
+    tracing: toTracing(config.tracing, env),
     shutdownDelayMs: parseDuration(config.shutdown?.delay ?? "5s"),
     shutdownGraceMs: parseDuration(config.shutdown?.grace ?? "300s"),
     registry,
@@ -171,15 +176,16 @@ function toConfig(file: string, config: ConfigFile, env: Environment): Config {
   }
 }
 
-/** OTLP/HTTP adds the kind of signal to the collector's URL. */
-function toTracing({
-  otlpEndpoint = "",
-  sampleRatio = 1,
-}: NonNullable<ConfigFile["tracing"]> = {}): TracingConfig | null {
-  return otlpEndpoint === ""
-    ? null
-    : { endpoint: new URL(`${otlpEndpoint.replace(/\/+$/, "")}/v1/traces`), sampleRatio }
+/** The file stands before the environment. OTLP/HTTP adds the kind of signal to the collector's URL. */
+function toTracing(
+  { otlpEndpoint = "", sampleRatio = 1 }: NonNullable<ConfigFile["tracing"]> = {},
+  env: Environment,
+): TracingConfig {
+  const { endpoint, headers, isDisabled, problems } = readOtlp(env)
+  const own = otlpEndpoint === "" ? null : new URL(`${otlpEndpoint.replace(/\/+$/, "")}/v1/traces`)
+  return { endpoint: isDisabled ? null : (own ?? endpoint), headers, sampleRatio, problems: isDisabled ? [] : problems }
 }
+
 /** Where images come from and are kept. */
 export const imageSettings = ({ alone, registry }: Config): RegistryConfig => registry ?? alone
 

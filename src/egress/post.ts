@@ -1,7 +1,7 @@
 import { findProxy, type ProxySettings } from "./proxy.ts"
 
 export interface PostOptions {
-  readonly contentType: string
+  readonly headers: Readonly<Record<string, string>>
   readonly timeoutMs: number
   readonly proxies: ProxySettings
 }
@@ -11,12 +11,12 @@ export interface PostOptions {
  * when the answer is not 2xx, or takes too long.
  */
 export async function post(url: URL, body: Uint8Array<ArrayBuffer>, options: PostOptions): Promise<void> {
-  const { contentType, proxies, timeoutMs } = options
+  const { headers, proxies, timeoutMs } = options
   const proxy = findProxy(proxies, url)
   const response = await fetch(url, {
     method: "POST",
     body,
-    headers: { "content-type": contentType },
+    headers,
     redirect: "manual",
     signal: AbortSignal.timeout(timeoutMs),
     ...(proxy === null ? {} : { proxy: proxy.href }),

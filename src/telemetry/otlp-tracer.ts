@@ -55,13 +55,22 @@ export class OtlpTracer implements Tracer {
     const parent = incoming === null ? (this.#active.getStore() ?? ROOT_CONTEXT) : this.#contextOf(incoming)
     const span = this.#provider.getTracer("registry-facade").startSpan(name, { kind: KINDS[kind], attributes }, parent)
     const context = trace.setSpan(parent, span)
-    try {
-      return await this.#active.run(context, () => work(this.#handle(span, context)))
-    } catch (error) {
-      span.setStatus({ code: SpanStatusCode.ERROR, message: errorText(error) })
-      throw error
-    } finally {
+    let isHeld = false
+    const end = (error: unknown) => {
+      if (error !== null) span.setStatus({ code: SpanStatusCode.ERROR, message: errorText(error) })
       span.end()
+    }
+    const hold = () => {
+      isHeld = true
+      return end
+    }
+    try {
+      const result = await this.#active.run(context, () => work({ ...this.#handle(span, context), hold }))
+      if (!isHeld) end(null)
+      return result
+    } catch (error) {
+      end(error)
+      throw error
     }
   }
 
@@ -69,7 +78,7 @@ export class OtlpTracer implements Tracer {
     await this.#provider.shutdown().catch(() => {})
   }
 
-  #handle(span: OtelSpan, context: Context): Span {
+  #handle(span: OtelSpan, context: Context): Omit<Span, "hold"> {
     const headers = new Map<string, string>()
     this.#propagator.inject(context, headers, { set: (carrier, key, value) => void carrier.set(key, value) })
     return { headers: Object.fromEntries(headers), set: (attributes) => void span.setAttributes({ ...attributes }) }

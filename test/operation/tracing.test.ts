@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer, type TestImage } from "../helpers/images.ts"
-import { hasLogged } from "../helpers/operation.ts"
+import { hasLogged, holdTransfer } from "../helpers/operation.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
@@ -13,6 +13,8 @@ interface Span {
   readonly parentSpanId?: string
   readonly name: string
   readonly kind: number
+  readonly endTimeUnixNano: string
+  readonly status: { readonly code?: number; readonly message?: string }
   readonly attributes: readonly { readonly key: string; readonly value: Readonly<Record<string, unknown>> }[]
 }
 interface Batch {
@@ -28,6 +30,7 @@ const SERVER = 2
 const CLIENT = 3
 
 let batches: Batch[]
+let requests: Request[]
 let answer: (request: Request) => Response | Promise<Response>
 let collector: ReturnType<typeof Bun.serve>
 let upstream: UpstreamServer
@@ -35,13 +38,15 @@ let base: TestImage
 let facade: RunningFacade
 beforeEach(async () => {
   batches = []
+  requests = []
   answer = () => Response.json({})
   collector = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     fetch: async (request) => {
-      const { pathname } = new URL(request.url)
-      const isSpans = pathname === "/v1/traces" && request.headers.get("content-type") === "application/json"
+      requests.push(request)
+      const isSpans =
+        new URL(request.url).pathname.endsWith("/traces") && request.headers.get("content-type") === "application/json"
       if (isSpans) batches.push((await request.json()) as Batch)
       return await answer(request)
     },
@@ -56,10 +61,15 @@ afterEach(async () => {
   await collector.stop(true)
 })
 
-async function start(tracing: Readonly<Record<string, unknown>> = {}) {
-  const specs = { hello: { baseRef: `${upstream.host}/acme/base:1` } }
-  const config = { tracing: { otlpEndpoint: `http://127.0.0.1:${collector.port}/`, ...tracing } }
-  facade = await startFacade({ mode: "binary", specs, config })
+const specs = () => ({ hello: { baseRef: `${upstream.host}/acme/base:1` } })
+const endpoint = () => `http://127.0.0.1:${collector.port}/`
+async function start(tracing: Readonly<Record<string, unknown>> = {}, more: unknown = {}) {
+  const config = { tracing: { otlpEndpoint: endpoint(), ...tracing } }
+  facade = await startFacade({ mode: "binary", specs: { ...specs(), ...(more as object) }, config })
+}
+/** As the environment of a pod has it. */
+async function startWith(env: Readonly<Record<string, string>>, config: Readonly<Record<string, unknown>> = {}) {
+  facade = await startFacade({ mode: "binary", specs: specs(), config, env })
 }
 const pull = async (flags = "01") => {
   const headers = { traceparent: `00-${TRACE}-${PARENT}-${flags}` }
@@ -103,6 +113,110 @@ describe("tracing", () => {
     await until(() => spans().some((span) => span.spanId === spanId))
     const client = spans().find((span) => span.spanId === spanId)
     expect(client?.parentSpanId).toBe(named("getManifest")[0]?.spanId ?? "")
+  })
+
+  test("goes on until the last byte of a transfer, for the client's span and for the upstream's", async () => {
+    const transfer = await holdTransfer(upstream)
+    await start({}, { slow: transfer.spec })
+    await facade.get("/v2/fixed/slow/manifests/latest")
+    const blob = await facade.get(`/v2/fixed/slow/blobs/${transfer.layer.digest}`)
+    await until(() => spans().some((span) => span.kind === CLIENT))
+    const releasedAt = Date.now()
+    transfer.release()
+    await blob.bytes()
+    await until(() => named("getBlob").length > 0)
+
+    const [served] = named("getBlob")
+    const fetched = spans().filter((span) => String(attributeOf(span, "url.full")).endsWith(transfer.layer.digest))
+    expect(served && attributeOf(served, "http.response.body.size")).toBe(transfer.layer.size)
+    expect(fetched).toHaveLength(1)
+    for (const span of [served, ...fetched])
+      expect(Number(span?.endTimeUnixNano) / 1e6).toBeGreaterThanOrEqual(releasedAt)
+  })
+
+  test("tells of a client that left its answer", async () => {
+    const transfer = await holdTransfer(upstream)
+    await start({}, { slow: transfer.spec })
+    await facade.get("/v2/fixed/slow/manifests/latest")
+    const leave = new AbortController()
+    await facade.get(`/v2/fixed/slow/blobs/${transfer.layer.digest}`, { signal: leave.signal })
+    leave.abort()
+    await until(() => named("getBlob").length > 0)
+
+    expect(named("getBlob")[0]?.status).toEqual({ code: 2, message: "The client has left" })
+    transfer.release()
+  })
+
+  test("is turned on by the environment, with headers for the collector that nobody else sees", async () => {
+    const headers = "api-key=hunter2%20%3D%2C, x-tenant = acme"
+    await startWith({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint(), OTEL_EXPORTER_OTLP_HEADERS: headers })
+    await pull()
+    await until(() => named("getManifest").length > 0)
+
+    const [request] = requests
+    expect(request && new URL(request.url).pathname).toBe("/v1/traces")
+    expect(request?.headers.get("api-key")).toBe("hunter2 =,")
+    expect(request?.headers.get("x-tenant")).toBe("acme")
+    expect(request?.headers.get("content-type")).toBe("application/json")
+    expect(JSON.stringify([facade.logs, upstream.seen.map((seen) => [...seen.headers])])).not.toContain("hunter2")
+  })
+
+  test("takes what the environment says of traces alone before what it says of everything", async () => {
+    await startWith({
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1",
+      OTEL_EXPORTER_OTLP_HEADERS: "x-all=1",
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${endpoint()}own/traces`,
+      OTEL_EXPORTER_OTLP_TRACES_HEADERS: "x-traces=1",
+    })
+    await pull()
+    await until(() => named("getManifest").length > 0)
+
+    const [request] = requests
+    expect(request && new URL(request.url).pathname).toBe("/own/traces")
+    expect([request?.headers.get("x-traces"), request?.headers.get("x-all")]).toEqual(["1", null])
+  })
+
+  test("goes where the configuration says, whatever the environment does, and nowhere where that turns it off", async () => {
+    await startWith({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" }, { tracing: { otlpEndpoint: endpoint() } })
+    await pull()
+    await until(() => named("getManifest").length > 0)
+    await facade.stop()
+    batches = []
+
+    await startWith({ OTEL_SDK_DISABLED: "true" }, { tracing: { otlpEndpoint: endpoint() } })
+    await pull()
+    process.kill(facade.pid ?? 0, "SIGTERM")
+    await facade.exited
+    expect(batches).toEqual([])
+  })
+
+  test("starts without what the environment says wrongly, and tells it without its values", async () => {
+    await startWith({
+      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint(),
+      OTEL_EXPORTER_OTLP_HEADERS: "hunter2,x%0A=hunter2,x-good=1,y=a%0Ahunter2",
+    })
+    await pull()
+    await until(() => named("getManifest").length > 0)
+
+    expect(requests[0]?.headers.get("x-good")).toBe("1")
+    const told = facade.logs.filter(({ message }) => message === "cannot use a setting of the environment for spans")
+    const at = (place: number) =>
+      `OTEL_EXPORTER_OTLP_HEADERS has no usable header at place ${place}, expected name=value`
+    expect(told.map(({ problem }) => problem)).toEqual([at(1), at(2), at(4)])
+    expect(JSON.stringify(facade.logs)).not.toContain("hunter2")
+  })
+
+  test.each([
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317" }, "OTEL_EXPORTER_OTLP_ENDPOINT is no http or https URL"],
+    [
+      { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://127.0.0.1:4317", OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" },
+      "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, and spans are sent over HTTP alone",
+    ],
+  ])("is off where the environment names no collector that can be used: %j", async (env, problem) => {
+    await startWith(env)
+    expect(await pull()).toEqual([200, 200])
+    expect(facade.logs.find((line) => line["problem"] !== undefined)?.["problem"]).toBe(problem)
+    expect(hasLogged(facade.logs, "sending spans to an OpenTelemetry collector")).toBe(false)
   })
 
   test("records nothing of a trace that its client does not record, and less of the others as told", async () => {
