@@ -1,3 +1,4 @@
+import { Floods } from "./floods.ts"
 import { Repeats } from "./repeats.ts"
 
 export const LEVELS = ["debug", "info", "warn", "error"] as const
@@ -24,30 +25,44 @@ export interface LoggerOptions extends LineOptions {
   readonly write: (line: string) => void
   /** Milliseconds that only grow; absent: the system's. */
   readonly now?: () => number
+  /** Absent: a timer that keeps no process alive. */
+  readonly later?: (run: () => void, ms: number) => void
 }
 
 const SEVERITY = { debug: "DEBUG", info: "INFO", warn: "WARNING", error: "ERROR" } as const
-const MAX_TEXT = 2048
+/** Of texts, which may come from anybody, and of those that we have put together ourselves. */
+const MAX_BYTES = 256
+const MAX_OWN_BYTES = 2048
+const OWN: ReadonlySet<string> = new Set(["error", "problem", "reason", "stack"])
 const REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 
 /** One line per entry; JSON in the shape that Google Cloud's log agents read, as the original facade wrote it. */
 export function createLogger(options: LoggerOptions): Logger {
   const { level, now = () => performance.now(), write } = options
+  const { later = (run, ms) => void setTimeout(run, ms).unref() } = options
   const repeats = new Repeats(now)
+  const floods = new Floods({ now, later })
   const isWanted = (entryLevel: Level) => LEVELS.indexOf(entryLevel) >= LEVELS.indexOf(level())
-  // Who looks for a fault wants all of it
-  const leftOut = (message: string, cause: string | null) =>
-    cause === null || level() === "debug" ? 0 : repeats.leftOut(`${message}\n${cause}`)
+  /** How often it was left out before; null: leave it out. Who looks for a fault wants all of it. */
+  const leftOut = (entryLevel: Level, message: string, cause: string | null) => {
+    if (level() === "debug" || !isTrouble(entryLevel)) return 0
+    if (cause !== null) return repeats.leftOut(`${message}\n${cause}`)
+    const summarise = (repeated: number) => write(formatLine(options, entryLevel, message, { repeated }))
+    return floods.admits(message, summarise) ? 0 : null
+  }
   const emit =
     (entryLevel: Level) =>
     (message: string, fields: Fields = {}, cause: string | null = null) => {
       if (!isWanted(entryLevel)) return
-      const repeated = leftOut(message, cause)
+      const repeated = leftOut(entryLevel, message, cause)
       if (repeated === null) return
       write(formatLine(options, entryLevel, message, repeated === 0 ? fields : { ...fields, repeated }))
     }
   return { debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
 }
+
+/** What clients may cause without end; at level info they have a line for each request anyway. */
+const isTrouble = (level: Level): boolean => level === "warn" || level === "error"
 
 /** One entry as it is now, with its line break. */
 export function formatLine({ format, version }: LineOptions, level: Level, message: string, fields: Fields): string {
@@ -96,10 +111,14 @@ function textLine(level: Level, message: string, fields: Fields, { time }: Stamp
   return `${time} ${SEVERITY[level].padEnd(7)} ${message}${rest.join("")}\n`
 }
 
-function printable(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return truncated(errorText(value))
+function printable(key: string, value: unknown): unknown {
+  if (value instanceof Error) return truncated(errorText(value), MAX_OWN_BYTES)
   if (typeof value === "bigint") return value.toString()
-  return typeof value === "string" ? truncated(value) : value
+  return typeof value === "string" ? truncated(value, OWN.has(key) ? MAX_OWN_BYTES : MAX_BYTES) : value
 }
 
-const truncated = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}...` : text)
+function truncated(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return text
+  const bytes = Buffer.from(text.slice(0, maxBytes)).subarray(0, maxBytes)
+  return `${bytes.toString().replace(/\ufffd$/, "")}...` // without half a letter
+}

@@ -15,19 +15,51 @@ describe("createLogger()", () => {
     expect(JSON.parse(lineOf({ list: [{ error }] }))).toMatchObject({ list: [{ error: "outer: inner" }] })
   })
 
-  test("long texts are cut, at any depth, and big integers are printed", () => {
+  test("K2: long texts are cut, at any depth, and big integers are printed", () => {
     const long = "x".repeat(10_000)
-    const line = JSON.parse(lineOf({ long, deep: { long, big: 2n ** 70n }, big: 2n ** 70n, nothing: null }))
+    const error = new Error(long)
+    const line = JSON.parse(lineOf({ long, error, deep: { long, big: 2n ** 70n }, big: 2n ** 70n, nothing: null }))
 
-    expect([line.long.length, line.deep.long.length]).toEqual([2051, 2051])
+    expect([line.long.length, line.deep.long.length, line.error.length]).toEqual([259, 259, 2051])
     expect([line.big, line.deep.big, line.nothing]).toEqual([String(2n ** 70n), String(2n ** 70n), null])
   })
 
-  test.each(["json", "text"] as const)("one entry is one line of %s, whatever it holds", (format) => {
+  test("K2: of texts of several bytes a letter none is cut in two", () => {
+    const line = JSON.parse(lineOf({ snowmen: `x${"\u2603".repeat(100)}`, fits: "\u2603".repeat(85) }))
+
+    expect(line.snowmen).toBe(`x${"\u2603".repeat(85)}...`)
+    expect(line.fits).toBe("\u2603".repeat(85))
+  })
+
+  test.each(["json", "text"] as const)("K2: one entry is one line of %s, whatever it holds", (format) => {
     const line = lineOf({ path: "a\nb\u001b[31m\u2028" }, format)
 
     expect(line.endsWith("\n")).toBe(true)
     expect([line.indexOf("\n"), line.includes("\u001b")]).toEqual([line.length - 1, false])
+  })
+
+  test("K2: of one message ten a second are written, and then how many were left out", () => {
+    const lines: Record<string, unknown>[] = []
+    const time = { now: 0 }
+    const timers: { readonly run: () => void; readonly ms: number }[] = []
+    const write = (line: string) => void lines.push(JSON.parse(line))
+    const later = (run: () => void, ms: number) => void timers.push({ run, ms })
+    const now = () => time.now
+    const log = createLogger({ format: "json", version: "1", level: () => "info", write, now, later })
+    for (time.now = 0; time.now < 900; time.now += 30) log.error("fails", { at: time.now })
+    log.error("breaks")
+    log.info("fails")
+
+    expect(lines.filter(({ message }) => message === "fails").map(({ at }) => at)).toEqual([
+      ...Array.from({ length: 10 }, (_, index) => index * 30),
+      undefined,
+    ])
+    expect(timers.map(({ ms }) => ms)).toEqual([700])
+    timers[0]?.run()
+    expect(lines.at(-1)).toMatchObject({ level: "error", message: "fails", repeated: 20 })
+    time.now = 1000
+    log.error("fails", { at: time.now })
+    expect(lines.at(-1)).toMatchObject({ at: 1000 })
   })
 
   describe("the same trouble of the same cause", () => {
