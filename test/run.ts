@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { removeLeftovers, tempDir } from "./helpers/temp-dir.ts"
 
 /**
@@ -34,9 +34,11 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "musl-gcc": "musl-tools",
 }
 
-/** Go programs that Debian does not have, by name; about half a minute to build, once. */
+/** Go programs that Debian does not have, or not as late, by name; half a minute to two minutes to build, once. */
 const GO_PROGRAMS: Readonly<Record<string, string>> = {
   crane: "github.com/google/go-containerregistry/cmd/crane@v0.20.7",
+  "containerd-2": "github.com/containerd/containerd/v2/cmd/containerd@v2.2.9",
+  "ctr-2": "github.com/containerd/containerd/v2/cmd/ctr@v2.2.9",
 }
 
 /** Go programs that are built as part of a module here, because their own cannot be installed; two minutes each, once. */
@@ -76,13 +78,21 @@ async function installServers(): Promise<void> {
   if (code !== 0) console.log(`Not all of these could be installed, the tests that need them are skipped: ${names}`)
 }
 
-const GO_ENV = { GOBIN: BIN, GOTOOLCHAIN: "local", GOFLAGS: "-modcacherw", CGO_ENABLED: "0" }
+/** `go install` names a program by its package. */
+function installAs(program: string, source: string): readonly string[] {
+  const name = basename(source.replace(/@.*$/, ""))
+  const dir = join(BIN, `${program}.new`)
+  const script = 'GOBIN="$1" go install "$2" && mv "$1/$3" "$4" && rmdir "$1"'
+  return ["sh", "-c", script, "sh", dir, source, name, join(BIN, program)]
+}
+
+const GO_ENV = { GOTOOLCHAIN: "local", GOFLAGS: "-modcacherw", CGO_ENABLED: "0" }
 
 async function buildGoPrograms(): Promise<void> {
   // One of Kubo's dependencies wants to be told that it may be built with a Go that is newer than itself
   const flags = ["-tags", "untested_go_version", "-ldflags", "-s -w"]
   const commands = [
-    ...Object.entries(GO_PROGRAMS).map(([program, source]) => ({ program, command: ["go", "install", source] })),
+    ...Object.entries(GO_PROGRAMS).map(([program, source]) => ({ program, command: installAs(program, source) })),
     ...Object.entries(GO_MODULES).map(([program, { dir, source }]) => ({
       program,
       command: ["go", "build", "-C", dir, ...flags, "-o", join(BIN, program), source],

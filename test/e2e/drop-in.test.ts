@@ -1,11 +1,26 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
+import { pack } from "tar-stream"
 import { type Authority, createAuthority } from "../helpers/certificates.ts"
+import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { CONTAINERDS } from "../helpers/containerd-process.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
-import { DOCKER_MANIFEST, image, layer, OCI_MANIFEST, type TestImage } from "../helpers/images.ts"
+import {
+  content,
+  DOCKER_MANIFEST,
+  image,
+  layer,
+  OCI_LAYER,
+  OCI_MANIFEST,
+  sha256,
+  type TestImage,
+  type TestLayer,
+} from "../helpers/images.ts"
 import { skopeo } from "../helpers/lab.ts"
 import { needs, run } from "../helpers/programs.ts"
+import { runBinary } from "../helpers/run-binary.ts"
 import { SPEC_SERVER, type SpecServer, startSpecServer } from "../helpers/spec-server.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
@@ -25,6 +40,18 @@ interface ImageConfig {
   readonly rootfs: { readonly diff_ids: readonly string[] }
 }
 
+/** The parts of a system that images of tools must leave as they are. */
+async function systemLayer(): Promise<TestLayer> {
+  const archive = pack()
+  const owner = { uid: 1234, gid: 1234, mtime: new Date(0) }
+  archive.entry({ name: "usr/bin/", type: "directory", mode: 0o751, ...owner })
+  archive.entry({ name: "usr/local/", type: "directory", mode: 0o755, ...owner })
+  archive.entry({ name: "usr/local/bin", type: "symlink", linkname: "../bin", ...owner })
+  archive.finalize()
+  const plain = new Uint8Array(await new Response(archive as unknown as ReadableStream).arrayBuffer())
+  return { ...content(`${OCI_LAYER}+gzip`, gzipSync(plain)), diffID: sha256(plain) }
+}
+
 const named = async (name: string) => await layer({ [name]: name })
 
 /** The images of a workspace platform, small. */
@@ -41,7 +68,7 @@ async function platformImages(): Promise<Readonly<Record<string, TestImage>>> {
     ],
   }
   return {
-    workspace: await image({ layers: [await named("base-1"), await named("base-2")], settings }),
+    workspace: await image({ layers: [await systemLayer(), await named("base-2")], settings }),
     "workspace-docker": await image({ layers: [await layer({ docker: "1" }, "docker")], settings, family: "docker" }),
     supervisor: await image({ layers: [await named("supervisor-1"), await named("supervisor-2")] }),
     workspacekit: await image({ layers: [await named("workspacekit")] }),
@@ -190,6 +217,47 @@ describe.skipIf(requirement.isMissing)(
         "io.gitpod.workspace-image.ref": ref("workspace"),
         "io.gitpod.workspace-image.size": String(size),
       })
+    })
+
+    describe.each(CONTAINERDS)("for $daemon", (programs) => {
+      const needed = needs(programs.daemon, programs.ctr, "root")
+      const reference = () => `localhost:${facade.host.split(":")[1]}/remote/a1b2c3:latest`
+      let containerd: Containerd
+      beforeAll(async () => {
+        if (needed.isMissing) return
+        containerd = await startContainerd(programs)
+        const host = tempDir()
+        const place = ["--hostname", "localhost", "--port", facade.host.split(":")[1] ?? ""]
+        await runBinary(["setup", ...place, "--hostfs", host, "--ca", authority.path])
+        const hosts = ["--hosts-dir", join(host, "etc/containerd/certs.d")]
+        const { code, stderr } = await containerd.pullWith(hosts, reference())
+        if (code !== 0) throw new Error(stderr)
+      })
+      afterAll(async () => await containerd?.stop())
+
+      test.skipIf(needed.isMissing)(`C-3: it is there by the digest that HEAD tells${needed.note}`, async () => {
+        const head = await facade.get("/v2/remote/a1b2c3/manifests/latest", { method: "HEAD" })
+        expect(await containerd.digestOf(reference())).toBe(head.headers.get("docker-content-digest") ?? "")
+      })
+
+      test.skipIf(needed.isMissing)(`C-4: both annotations are read from its store${needed.note}`, async () => {
+        const manifest = JSON.parse(await containerd.content(await containerd.digestOf(reference()))) as Manifest
+        const size = layersOf("workspace").reduce((sum, one) => sum + one.size, 0)
+        expect(manifest.annotations).toMatchObject({
+          "io.gitpod.workspace-image.ref": ref("workspace"),
+          "io.gitpod.workspace-image.size": String(size),
+        })
+      })
+
+      test.skipIf(needed.isMissing)(
+        `C-6: what docker-up would replace is as the base has it${needed.note}`,
+        async () => {
+          const root = await containerd.mount(reference())
+          const { gid, mode, uid } = statSync(join(root, "usr/bin"))
+          expect([mode & 0o7777, uid, gid]).toEqual([0o751, 1234, 1234])
+          expect(readlinkSync(join(root, "usr/local/bin"))).toBe("../bin")
+        },
+      )
     })
 
     test("C-5: a manifest in Docker's format says so at its root, and has the annotations too", async () => {

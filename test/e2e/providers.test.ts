@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { createAuthority } from "../helpers/certificates.ts"
-import { startCri } from "../helpers/cri.ts"
+import { CONTAINERDS } from "../helpers/containerd-process.ts"
+import { type Cri, startCri } from "../helpers/cri.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer } from "../helpers/images.ts"
 import { needs } from "../helpers/programs.ts"
@@ -67,17 +68,29 @@ describe.skipIf(requirement.isMissing)(`remote/<id>, with a gRPC server of mTLS$
     )
   })
 
-  const criNeeds = needs("containerd", "root")
-  test.skipIf(criNeeds.isMissing)(`C-3: a kubelet's containerd pulls it without a tag${criNeeds.note}`, async () => {
-    server.answer({ "f00-3": { spec: { baseRef: `${upstream.host}/lab/base:1` } } })
-    const cri = await startCri()
-    try {
+  describe.each(CONTAINERDS)("to a kubelet's $daemon", (programs) => {
+    const criNeeds = needs(programs.daemon, "root")
+    let cri: Cri
+    beforeAll(async () => {
+      if (!criNeeds.isMissing) cri = await startCri(programs)
+    })
+    afterAll(async () => await cri?.stop())
+
+    test.skipIf(criNeeds.isMissing)(`C-3: it is pulled without a tag${criNeeds.note}`, async () => {
+      server.answer({ "f00-3": { spec: { baseRef: `${upstream.host}/lab/base:1` } } })
       const { config } = (await (await manifest(facade, "f00-3")).json()) as { config: { digest: string } }
 
       expect(await cri.pull(`${facade.host}/remote/f00-3`)).toBe(config.digest)
-    } finally {
-      await cri.stop()
-    }
+    })
+
+    test.skipIf(criNeeds.isMissing)(`C-1: an unknown name is told at once${criNeeds.note}`, async () => {
+      const startedAt = performance.now()
+      const error = await cri.pull(`${facade.host}/remote/not-a-valid-image`).catch(String)
+      const took = performance.now() - startedAt
+
+      expect(error).toContain("not found")
+      expect(took).toBeLessThan(1000)
+    })
   })
 
   test("C-1: the name that watchers probe is 404 within a second, and no error in the log", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { createBuildah } from "../helpers/buildah.ts"
 import { runIn, unpackBundle } from "../helpers/bundle.ts"
 import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { CONTAINERDS } from "../helpers/containerd-process.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import { DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from "../helpers/images.ts"
 import {
@@ -122,15 +123,15 @@ describe.skipIf(required.isMissing)(`a composed image${required.note}`, () => {
     },
   )
 
-  const containerdNeeds = needs("containerd", "ctr", "root")
-  describe.skipIf(containerdNeeds.isMissing)(`in containerd${containerdNeeds.note}`, () => {
+  describe.each(CONTAINERDS)("in $daemon", (programs) => {
+    const { isMissing, note } = needs(programs.daemon, programs.ctr, "root")
     let containerd: Containerd
     beforeAll(async () => {
-      containerd = await startContainerd()
+      if (!isMissing) containerd = await startContainerd(programs)
     })
     afterAll(async () => await containerd?.stop())
 
-    test.each(NAMES)("C-3, D-25: %s is pulled and unpacked, and runs", async (name) => {
+    test.skipIf(isMissing).each(NAMES)(`C-3, D-25: %s is pulled and unpacked, and runs${note}`, async (name) => {
       const reference = `${facade.host}/fixed/${name}:latest`
       expect(await containerd.pull(reference)).toMatchObject({ code: 0 })
       const rootfs = await containerd.mount(reference)

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { join } from "node:path"
 import { type Authority, createAuthority } from "../helpers/certificates.ts"
 import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { CONTAINERDS } from "../helpers/containerd-process.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { needs } from "../helpers/programs.ts"
 import { runBinary } from "../helpers/run-binary.ts"
@@ -11,8 +12,8 @@ setDefaultTimeout(60_000)
 
 const SPECS = { hello: { baseRef: "scratch", layers: [{ files: { "/etc/motd": "hello" } }] } }
 
-const required = needs("root", "containerd", "ctr", "openssl")
-describe.skipIf(required.isMissing)(`containerd on a machine that was set up${required.note}`, () => {
+describe.each(CONTAINERDS)("$daemon on a machine that was set up", (programs) => {
+  const required = needs("root", programs.daemon, programs.ctr, "openssl")
   const host = tempDir()
   const hostsDir = join(host, "etc/containerd/certs.d")
   let containerd: Containerd
@@ -20,10 +21,11 @@ describe.skipIf(required.isMissing)(`containerd on a machine that was set up${re
   let authority: Authority
   let port: string
   beforeAll(async () => {
+    if (required.isMissing) return
     authority = await createAuthority()
     facade = await startFacade({ mode: "binary", specs: SPECS, registry: { tls: await authority.issue("facade") } })
     port = facade.host.split(":")[1] ?? ""
-    containerd = await startContainerd()
+    containerd = await startContainerd(programs)
   })
   afterAll(async () => {
     await containerd?.stop()
@@ -34,7 +36,7 @@ describe.skipIf(required.isMissing)(`containerd on a machine that was set up${re
     await runBinary(["setup", "--hostname", "localhost", "--hostfs", host, "--port", port, ...args])
   const pull = async () => await containerd.pullWith(["--hosts-dir", hostsDir], `localhost:${port}/fixed/hello:latest`)
 
-  test("C-12 pulls by the hosts.toml that setup has written, with its authority and no other", async () => {
+  test.skipIf(required.isMissing)(`C-12 pulls by the hosts.toml that setup has written${required.note}`, async () => {
     await setup()
     const untrusted = await pull()
     await setup("--ca", authority.path)

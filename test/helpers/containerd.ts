@@ -1,7 +1,7 @@
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { type Outcome, output, run, startServer } from "./programs.ts"
-import { tempDir } from "./temp-dir.ts"
+import { CONTAINERDS, type ContainerdPrograms, startContainerdProcess } from "./containerd-process.ts"
+import { type Outcome, output, run } from "./programs.ts"
 
 export interface Containerd {
   /** For a ctr that somebody else calls. */
@@ -12,33 +12,24 @@ export interface Containerd {
   pullWith(flags: readonly string[], reference: string): Promise<Outcome>
   /** The directory where the files of an image that was pulled are to be seen until the end. */
   mount(reference: string, platform?: string): Promise<string>
+  /** What the tag of an image that was pulled stands for in its store. */
+  digestOf(reference: string): Promise<string>
+  /** What its store holds under a digest. */
+  content(digest: string): Promise<string>
   /** The images that are there, as ctr lists them. */
   images(): Promise<string>
   stop(): Promise<void>
 }
 
-/** A containerd that shares nothing with the one that a machine may have; needs root. */
-export async function startContainerd(): Promise<Containerd> {
-  const dir = tempDir()
-  const socket = join(dir, "s")
-  const file = join(dir, "config.toml")
-  mkdirSync(join(dir, "root"))
-  writeFileSync(
-    file,
-    `version = 2
-root = "${join(dir, "root")}"
-state = "${join(dir, "state")}"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "${socket}"
-`,
-  )
-  const { stop } = await startServer(["containerd", "--config", file], /containerd successfully booted/)
-  const ctr = ["ctr", "--address", socket, "--namespace", "e2e"]
+/** A containerd without the part that kubelets ask. */
+export async function startContainerd(programs: ContainerdPrograms = CONTAINERDS[0]): Promise<Containerd> {
+  const top = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]'
+  const { dir, socket, stop } = await startContainerdProcess(programs, { top })
+  const ctr = [programs.ctr, "--address", socket, "--namespace", "e2e"]
   const snapshotter = /overlayfs\s.*\sok\s/.test(await output([...ctr, "plugins", "ls"])) ? "overlayfs" : "native"
   const on = ["--snapshotter", snapshotter]
   const only = (platform: string | undefined) => (platform === undefined ? [] : ["--platform", platform])
-  const mounts: string[] = []
+  let mounts = 0
   return {
     env: { CONTAINERD_ADDRESS: socket, CONTAINERD_SNAPSHOTTER: snapshotter },
     pull: async (reference, platform) => {
@@ -46,16 +37,30 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     },
     pullWith: async (flags, reference) => await run([...ctr, "images", "pull", ...flags, ...on, reference]),
     mount: async (reference, platform) => {
-      const target = join(dir, `mount-${mounts.length}`)
+      mounts += 1
+      const target = join(dir, `mount-${mounts}`)
       mkdirSync(target)
       await output([...ctr, "images", "mount", ...on, ...only(platform), reference, target])
-      mounts.push(target)
       return target
     },
+    digestOf: async (reference) => {
+      const listed = await output([...ctr, "images", "ls", `name==${reference}`])
+      return /sha256:[0-9a-f]{64}/.exec(listed)?.[0] ?? ""
+    },
+    content: async (digest) => await output([...ctr, "content", "get", digest]),
     images: async () => await output([...ctr, "images", "ls", "--quiet"]),
     stop: async () => {
-      for (const target of mounts) await output(["umount", target])
+      // Later ones mount an image twice: where they are told, and for themselves
+      for (const target of mountsBelow(dir)) await output(["umount", target])
       await stop()
     },
   }
 }
+
+/** The latest first. */
+const mountsBelow = (dir: string): readonly string[] =>
+  readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((target) => target.startsWith(`${dir}/`))
+    .toReversed()

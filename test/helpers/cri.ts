@@ -1,8 +1,5 @@
-import { mkdirSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { Client, credentials } from "@grpc/grpc-js"
-import { startServer } from "./programs.ts"
-import { tempDir } from "./temp-dir.ts"
+import { CONTAINERDS, type ContainerdPrograms, startContainerdProcess } from "./containerd-process.ts"
 
 /** containerd as a kubelet drives it; needs root. */
 export interface Cri {
@@ -17,25 +14,12 @@ function firstField(content: Buffer): Buffer {
   return Buffer.concat([Buffer.from([0x0a, content.byteLength]), content])
 }
 
-export async function startCri(): Promise<Cri> {
-  const dir = tempDir()
-  const socket = join(dir, "s")
-  const file = join(dir, "config.toml")
-  mkdirSync(join(dir, "root"))
-  writeFileSync(
-    file,
-    `version = 2
-root = "${join(dir, "root")}"
-state = "${join(dir, "state")}"
-[grpc]
-  address = "${socket}"
-[plugins."io.containerd.grpc.v1.cri"]
+export async function startCri(programs: ContainerdPrograms = CONTAINERDS[0]): Promise<Cri> {
+  const settings = `[plugins."io.containerd.grpc.v1.cri"]
   stream_server_port = "0"
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-`,
-  )
-  const { stop } = await startServer(["containerd", "--config", file], /containerd successfully booted/)
+    snapshotter = "native"`
+  const { socket, stop } = await startContainerdProcess(programs, { settings })
   const client = new Client(`unix:${socket}`, credentials.createInsecure())
   return {
     pull: async (reference) => {
