@@ -7,6 +7,7 @@ import { takeProxySettings } from "./egress/proxy.ts"
 import { createLogger, errorText, formatLine } from "./telemetry/log.ts"
 import { LogBuffer } from "./telemetry/log-buffer.ts"
 import { type LogLevel, parseLevel } from "./telemetry/log-level.ts"
+import { StrayFailures } from "./telemetry/stray-failures.ts"
 import { PRODUCTION } from "./tuning.ts"
 import { VERSION } from "./version.ts"
 
@@ -41,10 +42,13 @@ for (const name of ["SIGTERM", "SIGINT"] as const) {
   process.on(name, () => (gentle.signal.aborted ? forced.abort() : gentle.abort(new Error(`Stopped by ${name}`))))
 }
 // A stray rejection must not take running pulls with it
-process.on("unhandledRejection", (error) =>
-  log.error("unhandled rejection", { error, stack: error instanceof Error ? error.stack : null }),
-)
-process.on("uncaughtException", (error) => log.error("uncaught exception", { error, stack: error.stack }))
+const strays = new StrayFailures({
+  log,
+  now: () => performance.now(),
+  onTooMany: () => gentle.abort(new Error("Too many unexpected failures")),
+})
+process.on("unhandledRejection", (error) => strays.note("unhandled rejection", error))
+process.on("uncaughtException", (error) => strays.note("uncaught exception", error))
 
 const stdout = createOutput(process.stdout)
 const stderr = createOutput(process.stderr)
@@ -58,7 +62,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   try {
     const shutdown = { gentle: gentle.signal, forced: forced.signal }
     const tuning = { ...PRODUCTION, proxies: takeProxySettings(process.env) }
-    return await findCommand(name)(args, { out: stdout.write, err: writeError, log, level, shutdown, tuning })
+    const io = { out: stdout.write, err: writeError, log, level, strays, shutdown, tuning }
+    const code = await findCommand(name)(args, io)
+    return strays.isTooMany ? Math.max(code, 1) : code
   } catch (error) {
     writeError(`registry-facade: ${errorText(error)}\n`)
     return error instanceof UsageError ? 2 : 1

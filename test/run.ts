@@ -22,6 +22,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   curl: "curl",
   strace: "strace",
+  faketime: "faketime",
   nginx: "nginx-light",
   wrk: "wrk",
   openssl: "openssl",

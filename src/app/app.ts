@@ -28,6 +28,8 @@ export interface AppOptions {
   readonly tuning?: Tuning
   /** Of `log`; the debug listener changes it. */
   readonly level?: LogLevel
+  /** Failures that nobody has expected, for the metrics. */
+  readonly strays?: { readonly count: number }
   /** True: the ports may be shared with a process that this one replaces. */
   readonly mayShare?: boolean
   /** True: a change of the configuration's file is applied as far as that goes without a restart. */
@@ -53,7 +55,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<Run
   const { registry } = config
   const settings = imageSettings(config)
   const tracer = await openTracer(config, log, tuning)
-  const tools = { log, metrics: declareAllMetrics(), readiness: new Readiness(log), tracer, tuning }
+  const tools = { log, metrics: declareAllMetrics(options.strays), readiness: new Readiness(log), tracer, tuning }
   const kept = await openKept(settings, tools)
   try {
     const login = await CurrentLogin.open(settings, tools)

@@ -11,6 +11,8 @@ export interface CommandIO {
   /** Of `log`. */
   readonly level: LogLevel
   readonly tuning: Tuning
+  /** Failures that nobody has expected. */
+  readonly strays: { readonly count: number }
   /** Aborted when the process is asked to end; aborted again means at once. */
   readonly shutdown: ShutdownSignals
 }

@@ -8,9 +8,10 @@ const OPTIONS = { "share-ports": { type: "boolean", default: false } } as const
 /** Serves until the process is asked to end; running answers are completed before it does. */
 export const run: Command = async (args, io) => {
   const { values, positionals } = readArguments(args, OPTIONS, ["config.json"])
-  const { level, log, shutdown, tuning } = io
+  const { level, log, shutdown, strays, tuning } = io
   const config = await loadConfig(positionals[0] ?? "")
-  const app = await startApp(config, { log, tuning, level, mayShare: values["share-ports"], isFollowing: true })
+  const mayShare = values["share-ports"]
+  const app = await startApp(config, { log, tuning, level, strays, mayShare, isFollowing: true })
   log.info("🏪 registry facade is up and running", { port: app.registryPort })
   await aborted(shutdown.gentle)
   await shutDown(app, io)

@@ -1,13 +1,19 @@
-import { Gauge, type Registry } from "prom-client"
+import { Counter, Gauge, type Registry } from "prom-client"
 import { countOpenFiles } from "../lib/open-files.ts"
 
 const LAG_EVERY_MS = 500
+
+export interface ProcessFacts {
+  readonly openFilesLimit: number
+  /** Failures that nobody has expected. */
+  readonly strays: { readonly count: number }
+}
 
 /**
  * What the process takes of its machine, by the names that Prometheus' client libraries agree on. Those of prom-client
  * hold nonsense under Bun (heap, virtual memory, GC), so these are read from the system.
  */
-export function processMetrics(registry: Registry, openFilesLimit: number): void {
+export function processMetrics(registry: Registry, { openFilesLimit, strays }: ProcessFacts): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,
@@ -23,6 +29,15 @@ export function processMetrics(registry: Registry, openFilesLimit: number): void
   gauge("process_start_time_seconds", "When the process was started, in seconds since 1970", () => startedAt)
   gauge("process_open_fds", "Files and sockets that the process has open", countOpenFiles)
   gauge("process_max_fds", "Files and sockets that the process may have open", () => openFilesLimit)
+  new Counter({
+    name: "registry_facade_stray_failures_total",
+    help: "Failures that no part of the program has expected, each of them a bug",
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(strays.count)
+    },
+  })
   const lag = new EventLoopLag()
   gauge("registry_facade_event_loop_lag_seconds", "The longest wait for the event loop since the last scrape", () =>
     lag.take(),

@@ -30,6 +30,8 @@ export interface FacadeOptions {
   readonly args?: readonly string[]
   /** Of the binary, before the command. */
   readonly flags?: readonly string[]
+  /** Of the binary: the configuration that it gets in place of the one that is written. */
+  readonly file?: string
   /** Put before the binary's command; it has to exec, so that the process stays the same. */
   readonly wrapper?: readonly string[]
   /** In place of the binary for this machine. */
@@ -59,8 +61,11 @@ export async function startFacade(options: FacadeOptions = {}): Promise<RunningF
   if (options.specs !== undefined) writeFileSync(specsFile, JSON.stringify(options.specs))
   const fixed = existsSync(specsFile) ? { fixedSpecFN: "specs.json" } : {}
   const registry = { port: 0, host: "127.0.0.1", store: "store", ...fixed, ...options.registry }
-  const file = join(dir, "config.json")
-  writeFileSync(file, JSON.stringify({ shutdown: { delay: "0", grace: "5s" }, ...options.config, registry }))
+  const file = join(dir, options.file ?? "config.json")
+  writeFileSync(
+    join(dir, "config.json"),
+    JSON.stringify({ shutdown: { delay: "0", grace: "5s" }, ...options.config, registry }),
+  )
   const logs: Record<string, unknown>[] = []
   const start = options.mode === "binary" ? startBinary : startSource
   const running = await start(file, logs, options)

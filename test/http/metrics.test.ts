@@ -106,7 +106,7 @@ describe.each(["source", "binary"] as Mode[])("metrics from %s", (mode) => {
     expect((await scrape("/metrics", "HEAD")).status).toBe(200)
   })
 
-  test("is not on the registry's port", async () => {
+  test("K5: is not on the registry's port", async () => {
     expect((await server.raw("GET", "/metrics")).status).toBe(404)
   })
 })

@@ -108,7 +108,7 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
     ["half a certificate", async (dir: string) => writeFileSync(join(dir, "tls.crt"), read(pair.crt).slice(0, 300))],
     ["an empty file", async (dir: string) => writeFileSync(join(dir, "tls.key"), "")],
     ["a certificate that has expired", async (dir: string) => install(dir, await authority.issue("late", -1))],
-  ])("keeps its certificate when it gets %s, and tells so", async (_, spoil) => {
+  ])("I5: keeps its certificate when it gets %s, and tells so", async (_, spoil) => {
     const facade = await start({ config: { prometheusAddr: "127.0.0.1:0" } })
     await spoil(facade.dir)
     const failure = () => facade.logs.filter(({ message }) => String(message).startsWith("cannot use changed"))
@@ -137,7 +137,7 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
     expect(Number(expiry) - Date.now() / 1000).toBeWithin(29 * 86_400, 30 * 86_400 + 1)
   })
 
-  test("starts with a certificate that has expired, because it has no better one, and warns", async () => {
+  test("I5: starts with a certificate that has expired, because it has no better one, and warns", async () => {
     const facade = await start({ pair: await authority.issue("late", -1) })
 
     expect(facade.logs).toContainEqual(

@@ -61,7 +61,7 @@ describe.skipIf(required.isMissing)(`listenRotating()${required.note}`, () => {
     expect(seen).toEqual(["first", "second"])
   })
 
-  test("resets no connection while certificates are replaced under load", async () => {
+  test("I5: resets no connection while certificates are replaced under load", async () => {
     open(() => new Response("here"), HANDOVER_MS)
     const client = Bun.spawn([process.execPath, join(import.meta.dir, "../helpers/tls-load.ts"), `${listener.port}`], {
       stdio: ["pipe", "pipe", "inherit"],

@@ -104,7 +104,7 @@ describe("a change of the configuration's file", () => {
     expect(await reloads()).toEqual([0, 1])
   })
 
-  test("that is written in two halves is taken once it is whole", async () => {
+  test("I4: that is written in two halves is taken once it is whole", async () => {
     await start()
     const config = readFileSync(file(), "utf8").replace('"1h"', '"2h"')
     writeFileSync(file(), config.slice(0, config.length / 2))

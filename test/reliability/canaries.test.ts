@@ -269,7 +269,7 @@ describe("secrets", () => {
     expect(heldBy(proxied)).toEqual(["proxy"])
   })
 
-  test("C9: none is in a log line, a metric, an answer, or on disk", async () => {
+  test("C9, K3: none is in a log line, a metric, an answer, or on disk", async () => {
     const scraped = await (await fetch(`http://${metrics}/metrics`)).text()
     const stored = readdirSync(join(dir, "store"), { recursive: true, encoding: "utf8" })
       .map((name) => join(dir, "store", name))

@@ -245,7 +245,7 @@ describe("a store of another version", () => {
   const layers = layersOf(90, 4, 300_000)
   const dir = tempDir()
 
-  test("is neither read nor changed: not by serving, not by any command", async () => {
+  test("I8: is neither read nor changed: not by serving, not by any command", async () => {
     const root = join(dir, "store/v1")
     const before = await startFaultyFacade({ dir, images: { a: await image({ layers }) } })
     await expectPulls(before, layers)

@@ -31,7 +31,7 @@ describe.skipIf(strace.isMissing)(`a start on a store of ${BLOBS} blobs${strace.
   let server: FaultyFacade
   afterAll(async () => await server.stop())
 
-  test("answers before it has looked at them: what it reads until then does not depend on how many there are", async () => {
+  test("I2: answers before it has looked at them: what it reads until then does not depend on how many there are", async () => {
     fillStore(dir)
     writeFileSync(storedPath(dir, blob.digest), blob.bytes, { mode: 0o400 })
     const trace = join(dir, "trace")
