@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { brokenAfter } from "../helpers/broken-body.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer, OCI_LAYER, opaqueLayer, type TestLayer } from "../helpers/images.ts"
 import { type SpecWeb, startSpecWeb } from "../helpers/spec-web.ts"
@@ -74,23 +75,6 @@ describe("a source of a blob that fails", () => {
     },
   )
 })
-
-function brokenAfter(bytes: Uint8Array<ArrayBuffer>): Response {
-  let isSent = false
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (isSent) {
-          await Bun.sleep(50) // so that what was sent is on its way before the connection breaks
-          controller.error(new Error("The connection breaks"))
-        } else controller.enqueue(bytes)
-        isSent = true
-      },
-    },
-    { highWaterMark: 0 },
-  )
-  return new Response(body)
-}
 
 describe("a remote content layer", () => {
   const secret = "hunter2"
