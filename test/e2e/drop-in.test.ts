@@ -21,7 +21,7 @@ import {
 import { skopeo } from "../helpers/lab.ts"
 import { needs, run } from "../helpers/programs.ts"
 import { runBinary } from "../helpers/run-binary.ts"
-import { SPEC_SERVER, type SpecServer, startSpecServer } from "../helpers/spec-server.ts"
+import { SPEC_SERVER, type SpecAnswer, type SpecServer, startSpecServer } from "../helpers/spec-server.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
@@ -104,6 +104,8 @@ describe.skipIf(requirement.isMissing)(
     let server: SpecServer
     let facade: RunningFacade
     let authority: Authority
+    let certificates: string
+    let answers: Readonly<Record<string, SpecAnswer>>
     const ref = (name: string) => `${upstream.host}/gitpod/${name}:1`
 
     beforeAll(async () => {
@@ -115,7 +117,7 @@ describe.skipIf(requirement.isMissing)(
       const root = tempDir()
       const mounts = ["mnt/certificates", "mnt/pull-secret", "ws-manager-mk2-client-tls-certs"]
       for (const mount of mounts) mkdirSync(join(root, mount), { recursive: true })
-      const certificates = join(root, "ws-manager-mk2-client-tls-certs")
+      certificates = join(root, "ws-manager-mk2-client-tls-certs")
       authority = await createAuthority("specs", certificates)
       await authority.issueAt(join(certificates, "tls"), ["registry-facade"])
       const own = await authority.issueAt(join(certificates, "server"), ["ws-manager"])
@@ -125,9 +127,10 @@ describe.skipIf(requirement.isMissing)(
       const spec = (baseRef: string, ideRef: string) => ({
         spec: { baseRef, ideRef, supervisorRef: ref("supervisor"), ideLayerRef: [ref("plugin")] },
       })
-      const answers = {
+      answers = {
         a1b2c3: spec(ref("workspace"), ref("ide")),
         d0c4e5: spec(ref("workspace-docker"), ref("ide")),
+        e5f6a7: spec(ref("workspace"), ref("ide")),
         bad: spec(ref("workspace"), ref("broken")),
       }
       server = await startSpecServer({ answers, flags: ["-crt", own.crt, "-key", own.key, "-ca", authority.path] })
@@ -276,6 +279,19 @@ describe.skipIf(requirement.isMissing)(
       expect(text).toContain("skip-n.registry-facade.gitpod.io")
       expect(text).toContain("-10")
       expect((await facade.get("/v2/remote/a1b2c3/manifests/latest")).status).toBe(200)
+    })
+
+    test("C-14: its client certificate is rotated under it, and so is everybody's authority", async () => {
+      const { addr } = server
+      await server.stop()
+      const renewed = await createAuthority("specs", certificates)
+      await renewed.issueAt(join(certificates, "tls"), ["registry-facade"])
+      const own = await renewed.issueAt(join(certificates, "server"), ["ws-manager"])
+      const flags = ["-crt", own.crt, "-key", own.key, "-ca", renewed.path]
+      server = await startSpecServer({ addr, answers, flags })
+
+      await until(async () => (await facade.get("/v2/remote/e5f6a7/manifests/latest")).status === 200)
+      expect(server.calls).toContain("e5f6a7")
     })
 
     test("blobs of every origin are there under the instance's name", async () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { APPLIED, type ConfigKeys, changeConfig, linesOf } from "../helpers/config-file.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
@@ -35,10 +35,22 @@ const file = () => join(facade.dir, "config.json")
 const registryOf = () => JSON.parse(readFileSync(file(), "utf8")).registry
 const change = (registry: ConfigKeys, top: ConfigKeys = {}) => changeConfig(facade, registry, top)
 const logged = (message: string) => linesOf(facade, message)
-const layers = async (): Promise<number> => {
+const digests = async (): Promise<readonly string[]> => {
   const accept = "application/vnd.oci.image.manifest.v1+json"
   const answer = await facade.get("/v2/fixed/hello/manifests/latest", { headers: { accept } })
-  return ((await answer.json()) as { readonly layers: readonly unknown[] }).layers.length
+  const { layers } = (await answer.json()) as { readonly layers: readonly { readonly digest: string }[] }
+  return layers.map(({ digest }) => digest)
+}
+const layers = async (): Promise<number> => (await digests()).length
+const blob = async (digest: string) => await facade.get(`/v2/fixed/hello/blobs/${digest}`)
+/** The layers of the image when another directory is added to every image in place of those before. */
+async function withTool(name: string) {
+  const count = logged(APPLIED).length
+  mkdirSync(join(facade.dir, name))
+  writeFileSync(join(facade.dir, name, name), name)
+  change({ staticLayer: [{ type: "dir", ref: name }] })
+  await until(() => logged(APPLIED).length > count)
+  return { digests: await digests() }
 }
 const reloads = async () => {
   const text = await (await fetch(`http://${await addressOf(facade, METRICS)}/metrics`)).text()
@@ -57,6 +69,35 @@ describe("a change of the configuration's file", () => {
     await until(async () => (await layers()) === 2) // once it is loaded
     expect(logged(APPLIED)[0]?.["applied"]).toEqual(["registry.staticLayer"])
     expect(await reloads()).toEqual([1, 0])
+  })
+
+  test("A-17, A-18, A-20: to other static layers has images consist of these alone", async () => {
+    await start()
+    const one = await withTool("one")
+    const two = await withTool("two")
+
+    expect(two.digests).toHaveLength(2)
+    expect(two.digests[1]).not.toBe(one.digests[1])
+    for (const digest of two.digests) expect((await blob(digest)).status).toBe(200)
+  })
+
+  test("A-15, A-19: leaves the layers of those that were before to pulls that began with them", async () => {
+    await start()
+    const [, digest = ""] = (await withTool("one")).digests
+    await withTool("two")
+    rmSync(join(facade.dir, "one"), { recursive: true })
+    const answer = await blob(digest)
+
+    expect([answer.status, sha256(await answer.bytes())]).toEqual([200, digest])
+  })
+
+  test("A-16: makes no blob known that belongs to none of them", async () => {
+    await start()
+    await withTool("one")
+    const answer = await blob(`sha256:${"0".repeat(64)}`)
+
+    expect(answer.status).toBe(404)
+    expect(await answer.text()).toContain('"BLOB_UNKNOWN"')
   })
 
   test("D-2 leaves what was served before readable by its digest", async () => {
