@@ -182,7 +182,7 @@ describe.skipIf(requirement.isMissing)(
     const layersOf = (...names: readonly string[]) =>
       names.flatMap((name) => (images[name]?.layers ?? []).slice(name === "docker-up" ? 2 : 0))
 
-    test("C-13: it starts, and is ready when the provider and the static layers are", async () => {
+    test("C-13, C-16: it starts with the mounts of its pod below TELEPRESENCE_ROOT, and is ready when the provider and the static layers are", async () => {
       const probes = () => facade.logs.find(({ message }) => message === "started readiness probe server")
       await until(() => probes() !== undefined)
       await until(async () => (await fetch(`http://${probes()?.["addr"]}/ready`)).status === 200)

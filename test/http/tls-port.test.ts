@@ -84,7 +84,7 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
       expect(facade.logs.map(({ message }) => message)).toContain("HTTPS registry server listening")
     })
 
-    test("shows a new certificate soon after its files were replaced", async () => {
+    test("D-27, I5: shows a new certificate soon after its files were replaced", async () => {
       const facade = await start({ mode })
       const [before, next] = [await askTls(portOf(facade), MANIFEST), await authority.issue("second")]
       install(facade.dir, next)
@@ -282,7 +282,7 @@ describe.skipIf(required.isMissing)(`a registry with TLS${required.note}`, () =>
   })
 
   describe("and REGFAC_NO_TLS_DEBUG", () => {
-    test("serves the same without TLS at that address, too", async () => {
+    test("C-16: serves the same without TLS at that address, too", async () => {
       const facade = await start({ mode: "binary", env: { REGFAC_NO_TLS_DEBUG: "127.0.0.1:0" } })
       const opened = () => facade.logs.find(({ message }) => message === "serving without TLS, too")
       await until(() => opened() !== undefined)
