@@ -50,9 +50,13 @@ export class EntryTable {
     return this.#text.toString("latin1", this.#start(row), this.#ends[row * 2])
   }
 
+  type(row: number): EntryType {
+    return ENTRY_TYPES[this.#types[row] ?? 0] ?? "special"
+  }
+
   entry(row: number): LayerEntry {
     const [size = 0, offset = 0, mtime = 0] = this.#numbers.subarray(row * 3)
-    const type = ENTRY_TYPES[this.#types[row] ?? 0] ?? "special"
+    const type = this.type(row)
     const hash = Buffer.from(this.#hashes.buffer, row * SHA_BYTES, SHA_BYTES)
     return {
       path: this.path(row),

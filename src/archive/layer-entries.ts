@@ -39,8 +39,8 @@ export class LayerEntries implements LayerTree {
   }
 
   find(path: LayerPath): LayerEntry | null {
-    const row = this.#table.find(path)
-    return row === -1 || this.#gone.has(row) ? null : this.#table.entry(row)
+    const row = this.#rowOf(path)
+    return row === -1 ? null : this.#table.entry(row)
   }
 
   hasBelow(path: LayerPath): boolean {
@@ -55,6 +55,12 @@ export class LayerEntries implements LayerTree {
       const isLatest = this.#table.find(this.#table.path(row)) === row
       if (isLatest && !this.#gone.has(row)) yield this.#table.entry(row)
     }
+  }
+
+  /** -1: there is none. */
+  #rowOf(path: LayerPath): number {
+    const row = this.#table.find(path)
+    return this.#gone.has(row) ? -1 : row
   }
 
   #removeBelow(path: LayerPath): void {
@@ -74,15 +80,16 @@ export class LayerEntries implements LayerTree {
     let todo = path.split("/")
     for (let links = 0; todo.length > 0; ) {
       const next = joinPath(done, todo.shift() ?? "")
-      const entry = this.find(next)
-      if (entry?.type !== "symlink") {
+      const row = this.#rowOf(next)
+      if (row === -1 || this.#table.type(row) !== "symlink") {
         done = next
         continue
       }
+      const { link } = this.#table.entry(row)
       links += 1
       if (links > MAX_LINKS) throw new ArchiveError("an entry is below too many symlinks")
-      const base = entry.link.startsWith("/") ? "" : parentOf(next)
-      todo = [...splitPath(cleanPath(`${base}/${entry.link}`)), ...todo]
+      const base = link.startsWith("/") ? "" : parentOf(next)
+      todo = [...splitPath(cleanPath(`${base}/${link}`)), ...todo]
       done = ""
     }
     return done
