@@ -109,6 +109,8 @@ export interface Tuning {
       readonly concurrency: number
       /** How long a layer that could not be read is not tried again. */
       readonly failureMs: number
+      /** How long it takes until a layer that could not be kept is read again to be kept. */
+      readonly unkeptMs: number
       /** Memory for indexes of layers. */
       readonly memoryBytes: number
     }
@@ -200,6 +202,7 @@ export const PRODUCTION: Tuning = {
       },
       concurrency: 2,
       failureMs: 5000,
+      unkeptMs: 60_000,
       memoryBytes: 256 * MIB,
     },
     memoryBytes: 64 * MIB,

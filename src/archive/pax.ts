@@ -61,6 +61,7 @@ function readRecords(bytes: Uint8Array): ReadonlyMap<string, string> {
 }
 
 function addRecord(records: Map<string, string>, key: string, value: string): void {
+  if (key.startsWith("GNU.sparse.")) throw new ArchiveError("sparse files are not supported")
   if (key.startsWith("GNU.")) throw new ArchiveError(`extended headers with ${key} are not supported`)
   if (key === "hdrcharset" || value.includes("hdrcharset"))
     throw new ArchiveError("an extended header sets a character set")

@@ -6,6 +6,8 @@ export interface ScanJob {
   /** The layer as it is sent. It is cancelled when the scan ends early. */
   readonly stream: ReadableStream<Uint8Array>
   readonly limits: ScanLimits
+  /** Ends the scan, which rejects with its reason. */
+  readonly signal: AbortSignal
   /** Called in order, the next time when it has resolved. When it rejects, so does the scan. */
   readonly take: (batch: ScanBatch) => Promise<void>
 }
@@ -41,12 +43,16 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
     else result.reject(new ArchiveError(data.message))
   }
   worker.onerror = ({ message }) => result.reject(new Error(`The scan of a layer has ended: ${message}`))
+  const abort = () => result.reject(job.signal.reason)
+  job.signal.addEventListener("abort", abort)
+  if (job.signal.aborted) abort()
   const reader = job.stream.getReader()
   const feeding = feed(reader, credit, post).catch(result.reject)
   try {
     post({ kind: "begin", limits: job.limits })
     return await result.promise
   } finally {
+    job.signal.removeEventListener("abort", abort)
     credit.close()
     await reader.cancel().catch(() => {}) // it has failed itself
     await feeding

@@ -70,6 +70,7 @@ function sizeOf(type: TarMember["type"], header: TarHeader, pax: PaxValues | nul
 /** Before there was a flag for directories, a slash at the end of the name was it. */
 function typeOf({ flag, name }: TarHeader, extended: string | null): TarMember["type"] {
   const type = TYPES[flag]
+  if (flag === "S") throw new ArchiveError("sparse files are not supported")
   if (type === undefined) throw new ArchiveError(`entries of type ${JSON.stringify(flag)} are not supported`)
   if (type === "directory") return type
   const hasSlash = name.endsWith("/")

@@ -4,7 +4,7 @@ import type { ScanBatch } from "../archive/scan-layer.ts"
 import type { Spool } from "../blob/spool.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher } from "../oci/digest.ts"
-import { type Pack, PackGone, type PackReader } from "./pack.ts"
+import { type Pack, PackGone, type PackReader, readFrames } from "./pack.ts"
 
 /** A layer while it is scanned: what has come can be looked up and read at once. */
 export class GrowingLayer implements Pack {
@@ -36,13 +36,11 @@ export class GrowingLayer implements Pack {
     if (this.#isOver) throw new PackGone("The scan of a layer has ended")
     this.#readers += 1
     const read = (offset: number, length: number) => this.#spool.read(offset, length)
-    let isOpen = true
     const close = async () => {
-      if (isOpen) this.#readers -= 1
-      isOpen = false
+      this.#readers -= 1
       await this.#closeIfUnused()
     }
-    return { read, close }
+    return readFrames(this.frames, { read, close })
   }
 
   /** Keeps the pack under its digest. Not to be called twice. */

@@ -5,7 +5,7 @@ import type { KeyValue } from "../lib/key-value.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts"
 import { type BlobStore, StoreBypass } from "../store/store.ts"
-import { type Pack, PackGone, type PackReader } from "./pack.ts"
+import { type Pack, type PackFile, PackGone, readFrames } from "./pack.ts"
 
 /** A scanned layer: its index in memory, its contents in the store. */
 export interface KeptLayer {
@@ -81,14 +81,14 @@ export class KeptLayers {
   }
 
   #pack({ frames }: LayerIndex, descriptor: Descriptor): Pack {
-    return { frames, open: async (signal) => await this.#open(descriptor, signal) }
+    return { open: async (signal) => readFrames(frames, await this.#open(descriptor, signal)) }
   }
 
-  async #open(descriptor: Descriptor, signal: AbortSignal): Promise<PackReader> {
+  async #open(descriptor: Descriptor, signal: AbortSignal): Promise<PackFile> {
     let found = await this.#options.store.find(descriptor, signal)
     // Large ones are given before they are checked completely, but nothing is read from the middle of those
     while (found !== null && found.kind !== "file") found = await this.#options.store.find(descriptor, signal)
-    if (found !== null) return new PackFile(await openFile(found.path))
+    if (found !== null) return new StoredPack(await openFile(found.path))
     throw new PackGone(`The contents with the digest ${descriptor.digest} are no longer in the store`)
   }
 }
@@ -108,7 +108,7 @@ async function openFile(path: string): Promise<FileHandle> {
   })
 }
 
-class PackFile implements PackReader {
+class StoredPack implements PackFile {
   readonly #file: FileHandle
 
   constructor(file: FileHandle) {

@@ -1,8 +1,9 @@
 import { LRUCache } from "lru-cache"
 import { ArchiveError } from "../archive/archive-error.ts"
+import { LayerEntries } from "../archive/layer-entries.ts"
 import { LayerIndex } from "../archive/layer-index.ts"
 import { scanInWorker } from "../archive/scan-in-worker.ts"
-import type { ScanLimits } from "../archive/scan-layer.ts"
+import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Clock } from "../lib/clock.ts"
 import { Semaphore } from "../lib/semaphore.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
@@ -15,6 +16,7 @@ import { GrowingLayer } from "./growing-layer.ts"
 import type { KeptLayer, KeptLayers } from "./kept-layers.ts"
 import type { LayerSource } from "./layer-source.ts"
 import { OpenLayer } from "./open-layer.ts"
+import { PassingPack } from "./passing-pack.ts"
 
 export interface ScanPolicy {
   readonly limits: ScanLimits
@@ -22,6 +24,8 @@ export interface ScanPolicy {
   readonly concurrency: number
   /** How long a failure answers for the same layer. */
   readonly failureMs: number
+  /** How long it takes until a layer that could not be kept is read again to be kept. */
+  readonly unkeptMs: number
   /** For indexes of layers. */
   readonly memoryBytes: number
 }
@@ -35,6 +39,8 @@ export interface LayersOptions {
   readonly metrics: Metrics
 }
 
+/** Those who read layers that cannot be kept, for each that are read to be kept. */
+const PASSING = 2
 /** What a pack needs more than the layer that it is made of, at most, as a share of the layer. */
 const PACK_GROWTH = 1.25
 const PACK_EXTRA = 64 * 1024
@@ -46,11 +52,13 @@ export class Layers {
   readonly #complete: LRUCache<Digest, OpenLayer>
   readonly #failed = new LRUCache<Digest, { readonly layer: OpenLayer; readonly until: number }>({ max: 1000 })
   readonly #slots: Semaphore
+  readonly #passing: Semaphore
   readonly #shutdown = new AbortController()
 
   constructor(options: LayersOptions) {
     this.#options = options
     this.#slots = new Semaphore(options.policy.concurrency)
+    this.#passing = new Semaphore(options.policy.concurrency * PASSING)
     this.#complete = new LRUCache({ maxSize: options.policy.memoryBytes })
   }
 
@@ -90,10 +98,11 @@ export class Layers {
     const { descriptor } = source
     try {
       const found = await kept.find(descriptor.digest, this.#shutdown.signal)
-      const complete = found ?? (await this.#scan(source, layer))
+      const complete = found === null ? await this.#scan(source, layer) : { ...found, isKept: true }
       if (found === null) metrics.layersScanned.inc({ result: "success" })
       layer.complete(complete)
-      this.#complete.set(descriptor.digest, layer, { size: complete.index.byteLength })
+      const ttl = complete.isKept ? 0 : policy.unkeptMs
+      this.#complete.set(descriptor.digest, layer, { size: complete.index.byteLength, ttl })
     } catch (cause) {
       const error = failure(descriptor, cause)
       layer.fail(error)
@@ -103,41 +112,71 @@ export class Layers {
     }
   }
 
-  async #scan(source: LayerSource, layer: OpenLayer): Promise<KeptLayer> {
-    const { signal } = this.#shutdown
-    const release = await this.#slots.acquire(signal)
+  /** What cannot be kept passes through, and another attempt to keep it is made later. */
+  async #scan(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
+    const release = await this.#slots.acquire(this.#shutdown.signal)
     try {
-      const spool = await this.#options.store.spool(Math.ceil(source.descriptor.size * PACK_GROWTH) + PACK_EXTRA)
-      const growing = new GrowingLayer(spool)
-      layer.grow(growing)
-      try {
-        const kept = await this.#fill(source, layer, growing)
-        layer.complete(kept) // before what has grown is closed, so that there is always something to read
-        return kept
-      } finally {
-        await growing.end()
-      }
+      return { ...(await this.#keep(source, layer)), isKept: true }
+    } catch (error) {
+      if (!(error instanceof StoreBypass)) throw error // the store has told why
+      return { ...(await this.#pass(source, layer)), isKept: false }
     } finally {
       release()
     }
   }
 
-  async #fill(source: LayerSource, layer: OpenLayer, growing: GrowingLayer): Promise<KeptLayer> {
-    const { clock, kept, log, policy } = this.#options
+  async #keep(source: LayerSource, layer: OpenLayer): Promise<KeptLayer> {
+    const { kept, store } = this.#options
     const { digest, size } = source.descriptor
+    const growing = new GrowingLayer(await store.spool(Math.ceil(size * PACK_GROWTH) + PACK_EXTRA))
+    layer.grow(growing.entries, growing)
+    try {
+      const bytes = await this.#read(source, layer, async (batch) => await growing.take(batch))
+      const pack = await growing.keep()
+      const found = await kept.keep(digest, { index: new LayerIndex(bytes), bytes, pack })
+      layer.complete(found) // before what has grown is closed, so that there is always something to read
+      return found
+    } finally {
+      await growing.end()
+    }
+  }
+
+  async #pass(source: LayerSource, layer: OpenLayer): Promise<KeptLayer> {
+    const entries = new LayerEntries()
+    const pack = new PassingPack({ source, limits: this.#options.policy.limits, slots: this.#passing })
+    layer.grow(entries, pack)
+    const bytes = await this.#read(source, layer, async (batch) => {
+      for (const packed of batch.packed) packed.buffer.transfer(0) // given back now, not when the collector finds it
+      for (const entry of batch.entries) entries.add(entry)
+    })
+    return { index: new LayerIndex(bytes), pack }
+  }
+
+  /** Gives the bytes of the index. */
+  async #read(
+    source: LayerSource,
+    layer: OpenLayer,
+    take: (batch: ScanBatch) => Promise<void>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { clock, log, policy } = this.#options
+    const { digest, size } = source.descriptor
+    const { signal } = this.#shutdown
     const startedAt = clock.now()
-    const stream = await source.open(this.#shutdown.signal)
-    const take: Parameters<typeof scanInWorker>[0]["take"] = async (batch) => {
-      await growing.take(batch)
+    const found = { entries: 0, packBytes: 0 }
+    const count = async (batch: ScanBatch) => {
+      found.entries += batch.entries.length
+      for (const { packedBytes } of batch.frames) found.packBytes += packedBytes
+      await take(batch)
       layer.wake()
     }
-    const bytes = await scanInWorker({ stream, limits: policy.limits, take })
-    const index = new LayerIndex(bytes)
-    const pack = await growing.keep()
-    const ms = Math.round(clock.now() - startedAt)
-    log.info("layer scanned", { digest, size, entries: index.count, packBytes: pack.size, ms })
-    return await kept.keep(digest, { index, bytes, pack })
+    const bytes = await scanInWorker({ stream: await source.open(signal), limits: policy.limits, signal, take: count })
+    log.info("layer scanned", { digest, size, ...found, ms: Math.round(clock.now() - startedAt) })
+    return bytes
   }
+}
+
+interface ReadLayer extends KeptLayer {
+  readonly isKept: boolean
 }
 
 /** What those who wait are told. */
@@ -145,10 +184,6 @@ function failure({ digest }: Descriptor, cause: unknown): unknown {
   if (cause instanceof ArchiveError) {
     const message = `Cannot serve files of layer ${digest}: ${cause.message}`
     return new RegistryError("MANIFEST_INVALID", message, { status: 502, cause })
-  }
-  if (cause instanceof StoreBypass) {
-    const message = `Cannot serve files of layer ${digest}: there is no room for them, see "blobSpace"`
-    return new RegistryError("UNAVAILABLE", message, { cause, retryAfterSeconds: 5 })
   }
   return cause
 }

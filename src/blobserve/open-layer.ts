@@ -2,13 +2,12 @@ import type { LayerEntry, LayerTree } from "../archive/layer-entry.ts"
 import type { LayerIndex } from "../archive/layer-index.ts"
 import { abortable } from "../lib/single-flight.ts"
 import type { Digest } from "../oci/digest.ts"
-import type { GrowingLayer } from "./growing-layer.ts"
 import type { KeptLayer } from "./kept-layers.ts"
 import type { Pack } from "./pack.ts"
 
 type State =
   | { readonly kind: "beginning" }
-  | { readonly kind: "growing"; readonly layer: GrowingLayer }
+  | { readonly kind: "growing"; readonly entries: LayerTree; readonly pack: Pack }
   | { readonly kind: "complete"; readonly layer: KeptLayer }
   | { readonly kind: "failed"; readonly error: unknown }
 
@@ -35,7 +34,7 @@ export class OpenLayer {
       case "beginning":
         return NOTHING
       case "growing":
-        return this.#state.layer.entries
+        return this.#state.entries
       case "complete":
         return this.#state.layer.index
       case "failed":
@@ -54,7 +53,7 @@ export class OpenLayer {
   /** Where the contents of its files are. */
   get pack(): Pack | null {
     const state = this.#state
-    if (state.kind === "growing") return state.layer
+    if (state.kind === "growing") return state.pack
     return state.kind === "complete" ? state.layer.pack : null
   }
 
@@ -72,8 +71,9 @@ export class OpenLayer {
     if (!this.isOver) await abortable(this.#changed.promise, signal)
   }
 
-  grow(layer: GrowingLayer): void {
-    this.#enter({ kind: "growing", layer })
+  /** What is known of it so far, and will be; and where the contents of that are. */
+  grow(entries: LayerTree, pack: Pack): void {
+    this.#enter({ kind: "growing", entries, pack })
   }
 
   complete(layer: KeptLayer): void {

@@ -1,17 +1,47 @@
 import { FRAME_BYTES, type Frame, findFrame } from "../archive/frame.ts"
+import type { PackedFrame } from "../archive/frame-writer.ts"
 import type { ByteRange } from "../lib/range.ts"
 
+/** One who reads on and on, never back. */
 export interface PackReader {
+  /** The frame that has what is at `position` of all contents. */
+  frameAt(position: number): Promise<PackedFrame>
+  /** Safe to call twice. */
+  close(): Promise<void>
+}
+
+/** The contents of a layer: complete, still growing, or passing by. */
+export interface Pack {
+  /** Whoever opens it closes it. Rejects with PackGone when it was evicted. */
+  open(signal: AbortSignal): Promise<PackReader>
+}
+
+/** Where a pack is kept. */
+export interface PackFile {
   /** At least one byte and at most `length`, from `offset` on. */
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
 
-/** A pack, complete or still growing. */
-export interface Pack {
-  readonly frames: readonly Frame[]
-  /** Whoever opens it closes it. Rejects with PackGone when it was evicted. */
-  open(signal: AbortSignal): Promise<PackReader>
+export function readFrames(frames: readonly Frame[], file: PackFile): PackReader {
+  const frameAt = async (position: number): Promise<PackedFrame> => {
+    const frame = frames[findFrame(frames, position)]
+    if (frame === undefined || position >= frame.start + frame.bytes)
+      throw new Error("A pack holds less than its index says")
+    const packed = new Uint8Array(frame.packedBytes)
+    for (let done = 0; done < packed.byteLength; ) {
+      const piece = await file.read(frame.packOffset + done, packed.byteLength - done)
+      packed.set(piece, done)
+      done += piece.byteLength
+    }
+    return { frame, packed }
+  }
+  let closed: Promise<void> | null = null
+  const close = async () => {
+    closed ??= file.close()
+    await closed
+  }
+  return { frameAt, close }
 }
 
 /** The pack is no longer here; its layer has to be scanned again. */
@@ -26,7 +56,7 @@ export async function packStream(
   signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
   const reader = await pack.open(signal)
-  const pieces = readPieces(pack.frames, reader, range)
+  const pieces = readPieces(reader, range)
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -34,7 +64,10 @@ export async function packStream(
         if (done === true) controller.close()
         else controller.enqueue(value)
       },
-      cancel: async () => void (await pieces.return()),
+      async cancel() {
+        await pieces.return()
+        await reader.close() // one that has not begun to read does not do so at its end
+      },
     },
     { highWaterMark: 0 },
   )
@@ -44,26 +77,18 @@ export async function packStream(
 export async function readPack(pack: Pack, range: ByteRange, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(range.end - range.start)
   let filled = 0
-  for await (const piece of readPieces(pack.frames, await pack.open(signal), range)) {
+  for await (const piece of readPieces(await pack.open(signal), range)) {
     bytes.set(piece, filled)
     filled += piece.byteLength
   }
   return bytes
 }
 
-async function* readPieces(
-  frames: readonly Frame[],
-  reader: PackReader,
-  { start, end }: ByteRange,
-): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readPieces(reader: PackReader, { start, end }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    let position = start
-    for (let next = findFrame(frames, position); position < end; next += 1) {
-      const frame = frames[next]
-      if (frame === undefined || position >= frame.start + frame.bytes)
-        throw new Error("A pack holds less than its index says")
-      const content = await readFrame(reader, frame)
-      const piece = content.subarray(position - frame.start, end - frame.start)
+    for (let position = start; position < end; ) {
+      const packed = await reader.frameAt(position)
+      const piece = unpacked(packed).subarray(position - packed.frame.start, end - packed.frame.start)
       position += piece.byteLength
       yield piece
     }
@@ -72,13 +97,7 @@ async function* readPieces(
   }
 }
 
-async function readFrame(reader: PackReader, { bytes, packOffset, packedBytes }: Frame): Promise<Uint8Array> {
-  const packed = new Uint8Array(packedBytes)
-  for (let done = 0; done < packedBytes; ) {
-    const piece = await reader.read(packOffset + done, packedBytes - done)
-    packed.set(piece, done)
-    done += piece.byteLength
-  }
+function unpacked({ frame: { bytes, packedBytes }, packed }: PackedFrame): Uint8Array {
   if (packedBytes === bytes) return packed
   const content = bytes <= FRAME_BYTES ? Bun.zstdDecompressSync(packed) : null
   if (content?.byteLength !== bytes) throw new Error("A frame of a pack is damaged")

@@ -7,7 +7,7 @@ import type { Spool } from "../../src/blob/spool.ts"
 import { Contents } from "../../src/blobserve/contents.ts"
 import { GrowingLayer } from "../../src/blobserve/growing-layer.ts"
 import { OpenLayer } from "../../src/blobserve/open-layer.ts"
-import type { Pack } from "../../src/blobserve/pack.ts"
+import { type Pack, readFrames } from "../../src/blobserve/pack.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { DiskStore } from "../../src/store/disk.ts"
@@ -63,15 +63,15 @@ function contents(): Contents {
 }
 
 const kept: Pack = {
-  frames: [frame],
-  open: async () => ({ read: async (at, length) => bytes.subarray(at, at + length), close: async () => {} }),
+  open: async () =>
+    readFrames([frame], { read: async (at, length) => bytes.subarray(at, at + length), close: async () => {} }),
 }
 
-async function growing(): Promise<{ readonly layer: OpenLayer; readonly end: () => Promise<void> }> {
-  const grown = new GrowingLayer(spool())
+async function growing(place = spool()): Promise<{ readonly layer: OpenLayer; readonly end: () => Promise<void> }> {
+  const grown = new GrowingLayer(place)
   await grown.take({ entries: [entry(bytes.byteLength)], frames: [frame], packed: [new Uint8Array(bytes)] })
   const layer = new OpenLayer(digest)
-  layer.grow(grown)
+  layer.grow(grown.entries, grown)
   const end = async () => {
     layer.complete({ index: new LayerIndex(encodeIndex(() => [entry(bytes.byteLength)], [frame])), pack: kept })
     await grown.end()
@@ -97,4 +97,15 @@ test("a file that is read when the scan ends is read to its end", async () => {
   await end()
 
   expect(digestOf(await new Response(stream).bytes())).toBe(digest)
+})
+
+test("a client that leaves before its first byte holds nothing open", async () => {
+  const place = spool()
+  const { layer, end } = await growing(place)
+  const blob = await contents().locate(entry(bytes.byteLength), layer, signal)
+  if (blob.kind !== "stream") throw new Error(`It is ${blob.kind}`)
+  await (await blob.open({ start: 0, end: bytes.byteLength }, signal)).cancel()
+  await end()
+
+  expect(place.isClosed).toBe(true)
 })

@@ -1,0 +1,105 @@
+import type { PackedFrame } from "../archive/frame-writer.ts"
+import { scanInWorker } from "../archive/scan-in-worker.ts"
+import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
+import type { Semaphore } from "../lib/semaphore.ts"
+import type { LayerSource } from "./layer-source.ts"
+import type { Pack, PackReader } from "./pack.ts"
+
+export interface PassingPackOptions {
+  readonly source: LayerSource
+  readonly limits: ScanLimits
+  /** For all who read such packs. */
+  readonly slots: Semaphore
+}
+
+/**
+ * The contents of a layer that there is no room for: whoever wants some of them has the layer read anew, as far as they
+ * are. Where something is among all contents stays the same, how they are cut into frames does not.
+ */
+export class PassingPack implements Pack {
+  readonly #options: PassingPackOptions
+
+  constructor(options: PassingPackOptions) {
+    this.#options = options
+  }
+
+  async open(signal: AbortSignal): Promise<PackReader> {
+    const release = await this.#options.slots.acquire(signal)
+    return new PassingReader(this.#options, release)
+  }
+}
+
+/** Frames that wait for who reads them. */
+const AHEAD = 4
+
+class PassingReader implements PackReader {
+  readonly #options: PassingPackOptions
+  readonly #release: () => void
+  readonly #left = new AbortController()
+  readonly #waiting: PackedFrame[] = []
+  #wanted = 0
+  #scan: Promise<void> | null = null
+  /** Undefined: the scan goes on. */
+  #end: { readonly error: unknown } | undefined
+  #changed = Promise.withResolvers<void>()
+
+  constructor(options: PassingPackOptions, release: () => void) {
+    this.#options = options
+    this.#release = release
+  }
+
+  async frameAt(position: number): Promise<PackedFrame> {
+    this.#wanted = position
+    this.#scan ??= this.#run()
+    for (;;) {
+      for (let first = this.#waiting[0]; first !== undefined && isBefore(first, position); first = this.#waiting[0])
+        this.#waiting.shift()
+      this.#wake()
+      const [frame] = this.#waiting
+      if (frame !== undefined) return frame
+      if (this.#end !== undefined) throw this.#end.error
+      await this.#changed.promise
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#left.abort(new Error("Nobody reads the layer any more"))
+    this.#wake()
+    await this.#scan
+    this.#release()
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    const { limits, source } = this.#options
+    const { signal } = this.#left
+    try {
+      const stream = await source.open(signal)
+      await scanInWorker({ stream, limits, signal, take: async (batch) => await this.#take(batch) })
+      this.#end = { error: new Error("A layer holds less than its index says") }
+    } catch (error) {
+      this.#end = { error }
+    }
+    this.#wake()
+  }
+
+  async #take({ frames, packed }: ScanBatch): Promise<void> {
+    for (const [at, frame] of frames.entries()) {
+      const bytes = packed[at]
+      if (bytes !== undefined && !isBefore({ frame }, this.#wanted)) this.#waiting.push({ frame, packed: bytes })
+      else bytes?.buffer.transfer(0) // given back now, not when the collector finds it
+    }
+    this.#wake()
+    while (this.#waiting.length >= AHEAD && !this.#left.signal.aborted) await this.#changed.promise
+    this.#left.signal.throwIfAborted()
+  }
+
+  #wake(): void {
+    const changed = this.#changed
+    this.#changed = Promise.withResolvers<void>()
+    changed.resolve()
+  }
+}
+
+const isBefore = ({ frame: { bytes, start } }: Pick<PackedFrame, "frame">, position: number): boolean =>
+  start + bytes <= position
