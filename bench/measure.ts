@@ -7,6 +7,7 @@ import { type Lab, openLab } from "./lab.ts"
 import type { Material } from "./material.ts"
 import { type CrowdResult, measureCrowd } from "./memory.ts"
 import type { Plan } from "./plan.ts"
+import { measureScan, type ScanResult } from "./scan.ts"
 import { measureRestart, measureStart, type RestartResult, type StartResult } from "./start.ts"
 
 export interface Measurements {
@@ -17,6 +18,7 @@ export interface Measurements {
   readonly herd: HerdResult
   readonly crowdCold: CrowdResult
   readonly crowdCached: CrowdResult
+  readonly scan: ScanResult
   readonly start: StartResult
   readonly restart: RestartResult
 }
@@ -42,11 +44,13 @@ export async function measureAll(work: string, plan: Plan, say: (text: string) =
   await kept(lab, lab.material.huge)
   const crowdCached = await measureCrowd(facade.process, huge, plan)
   await facade.process.stop()
+  say("files of layers that nobody has read")
+  const scan = await measureScan(lab)
   say("starting again and again")
   const start = await measureStart(lab)
   const restart = await measureRestart(lab)
   await lab.stop()
-  return { plan, cached, coldFar, coldNear, herd, crowdCold, crowdCached, start, restart }
+  return { plan, cached, coldFar, coldNear, herd, crowdCold, crowdCached, scan, start, restart }
 }
 
 /** Has the facade fetch what the others are given. */

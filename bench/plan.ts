@@ -18,6 +18,9 @@ export interface Plan {
   /** Clients of the huge blob, of which half stop reading. */
   readonly crowd: number
   readonly crowdSeconds: number
+  /** Of archives, uncompressed: the one that is read as fast as it goes, and the one that a cold file is in. */
+  readonly scanBytes: number
+  readonly firstBytes: number
   /** Of the upstream that is as far away as upstreams are. */
   readonly upstreamBytesPerSecond: number
   readonly upstreamDelayMs: number
@@ -41,9 +44,11 @@ export const FULL: Plan = {
   herd: 50,
   crowd: 200,
   crowdSeconds: 4,
+  scanBytes: 2048 * MIB,
+  firstBytes: 256 * MIB,
   upstreamBytesPerSecond: 125_000_000,
   upstreamDelayMs: 20,
-  deadlineMs: 180_000,
+  deadlineMs: 240_000,
 }
 
 /** Everything once, as small as it goes: tells that the benchmark works, and nothing else. */
@@ -60,5 +65,7 @@ export const QUICK: Plan = {
   herd: 5,
   crowd: 6,
   crowdSeconds: 0.3,
-  deadlineMs: 60_000,
+  scanBytes: 32 * MIB,
+  firstBytes: 16 * MIB,
+  deadlineMs: 75_000,
 }

@@ -17,7 +17,12 @@ const MIB = 1024 * 1024
 
 /** One row per figure, in the order of the targets. */
 export function rows(measurements: Measurements): readonly Row[] {
-  return [...cachedRows(measurements), ...coldRows(measurements), ...processRows(measurements)]
+  return [
+    ...cachedRows(measurements),
+    ...coldRows(measurements),
+    ...scanRows(measurements),
+    ...processRows(measurements),
+  ]
 }
 
 function cachedRows({ cached }: Measurements): readonly Row[] {
@@ -93,6 +98,37 @@ function coldRows({ coldFar, coldNear, herd, plan }: Measurements): readonly Row
     ),
     exactly(`${herd.clients} clients on one cold blob, requests to the upstream`, herd.upstreamGets, "1"),
     exactly(`${herd.clients} clients on one cold blob, bytes from the upstream`, herd.upstreamShare, "1.00"),
+  ]
+}
+
+function scanRows({ plan, scan }: Measurements): readonly Row[] {
+  const { archiveBytes, bytesPerSecond, cpuSecondsPerGigabyte, first, peakBytes } = scan
+  const rate = Math.round(plan.upstreamBytesPerSecond / 1e6)
+  const layer = `a layer of ${(archiveBytes / 1024 ** 3).toFixed(0)} GiB`
+  const speed = bytesPerSecond / 1e6
+  const peak = peakBytes / MIB
+  return [
+    row(
+      `first file of a cold image, upstream at ${rate} MB/s and ${plan.upstreamDelayMs} ms, s`,
+      first.facadeSeconds.toFixed(2),
+      `its bytes, direct ${first.directSeconds.toFixed(2)}`,
+      atMost(first.ratio, 1.5),
+    ),
+    row(`reading ${layer} for its files, MB/s uncompressed`, whole(speed), "", {
+      text: "",
+      target: "≥ 300 MB/s",
+      isMet: speed >= 300,
+    }),
+    row(`reading ${layer} for its files, CPU seconds per GB`, cpuSecondsPerGigabyte.toFixed(2), "", {
+      text: "",
+      target: "",
+      isMet: null,
+    }),
+    row(`most memory (RSS) while reading ${layer}`, `${whole(peak)} MiB`, "", {
+      text: "",
+      target: "≤ 200 MiB",
+      isMet: peak <= 200,
+    }),
   ]
 }
 
