@@ -24,7 +24,8 @@ describe("configurations in deploy/kubernetes", () => {
     expect(await check(plain)).toMatchObject({ code: 0, err: "" })
   })
 
-  test("of blobserve are what the schema says", () => {
+  test("of blobserve pass config check, and are what the schema says", async () => {
+    expect(await checkFiles(plain)).toMatchObject({ code: 0, err: "" })
     expect(findProblems(configSchema, JSON.parse(configOf(plain, "-blobserve")))).toEqual([])
   })
 })
@@ -44,6 +45,24 @@ describe.skipIf(helm.isMissing)(`configurations that the chart makes${helm.note}
     ["specs of the user's", { facade: { specs: { "team/tool": { baseRef: "scratch" } } } }],
   ])("with %s pass config check", async (_, values) => {
     expect(await check(await manifests(values))).toMatchObject({ code: 0, err: "" })
+  })
+
+  test.each([
+    ["nothing set", {}],
+    [
+      "repositories",
+      { config: { blobserve: { repos: { "docker.io/library/nginx": { layers: "all", prePull: ["1"] } } } } },
+    ],
+    ["credentials for upstreams", { dockerAuth: { secretName: "pull" } }],
+  ])("of blobserve with %s pass config check", async (_, blobserve) => {
+    expect(await checkFiles(await manifests({ blobserve }))).toMatchObject({ code: 0, err: "" })
+  })
+
+  test("of blobserve with a repository that no request names do not", async () => {
+    const repos = { nginx: {} }
+    const { code, err } = await checkFiles(await manifests({ blobserve: { config: { blobserve: { repos } } } }))
+
+    expect([code, err.includes("docker.io/library/nginx")]).toEqual([1, true])
   })
 
   test("with a mistake of the user's do not", async () => {
@@ -97,6 +116,18 @@ describe("the init container that sets up a node", () => {
 
 const configOf = (list: readonly Manifest[], ending: string): string =>
   pick(list, "ConfigMap", ending).data?.["config.json"] ?? ""
+
+/** What `config check` says of blobserve's configuration, with what its pods have mounted. */
+async function checkFiles(list: readonly Manifest[]): Promise<Finished> {
+  const dir = tempDir()
+  for (const mount of ["store", "docker-auth"]) mkdirSync(join(dir, mount))
+  writeFileSync(join(dir, "docker-auth/config.json"), '{ "auths": {} }')
+  const config = configOf(list, "-blobserve")
+    .replaceAll("/docker-auth/", `${dir}/docker-auth/`)
+    .replaceAll('"/store"', `"${dir}/store"`)
+  writeFileSync(join(dir, "config.json"), config)
+  return await runBinary(["config", "check", join(dir, "config.json")])
+}
 
 /** What `config check` says of the facade's configuration, with what pods have mounted. */
 async function check(list: readonly Manifest[]): Promise<Finished> {

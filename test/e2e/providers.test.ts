@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { createAuthority } from "../helpers/certificates.ts"
 import { CONTAINERDS } from "../helpers/containerd-process.ts"
@@ -115,6 +116,29 @@ describe.skipIf(requirement.isMissing)(`remote/<id>, with a gRPC server of mTLS$
       answers: { "f00-2": { spec: { baseRef: `${upstream.host}/lab/base:1` } } },
     })
     await until(async () => (await manifest(facade, "f00-2")).status === 200)
+  })
+
+  test("C-14: a client certificate that is renewed under us is used, one that is half written is not", async () => {
+    const dir = tempDir()
+    const [authority, wrong] = [await createAuthority("specs", dir), await createAuthority("wrong")]
+    const own = await authority.issueAt(join(dir, "server"), ["ws-manager"])
+    const answers = { "f00-4": { spec: { baseRef: `${upstream.host}/lab/base:1` } } }
+    const secured = await startSpecServer({ answers, flags: ["-crt", own.crt, "-key", own.key, "-ca", authority.path] })
+    const { crt, key } = await wrong.issueAt(join(dir, "client"), ["client"])
+    const remoteSpecProvider = [{ addr: `dns:///${secured.addr}`, tls: { ca: authority.path, crt, key } }]
+    const renewed = await startFacade({ mode: "binary", registry: { ...named(), remoteSpecProvider } })
+    try {
+      expect((await manifest(renewed, "f00-4")).status).toBe(503)
+      await authority.issueAt(join(dir, "client"), ["client"])
+      await until(async () => (await manifest(renewed, "f00-4")).status === 200)
+
+      writeFileSync(crt, "-----BEGIN CERT")
+      secured.answer({ "f00-5": answers["f00-4"] })
+      await until(async () => (await manifest(renewed, "f00-5")).status === 200)
+    } finally {
+      await renewed.stop()
+      await secured.stop()
+    }
   })
 
   test("C-2: a server that cannot be reached is 503, never 404, and the process stays", async () => {
