@@ -1,4 +1,4 @@
-import { withImages } from "../app/unserved.ts"
+import { withImages } from "../app/command-tools.ts"
 import { openAt } from "../blob/blob.ts"
 import { loadConfig } from "../config/load.ts"
 import { OciLayout } from "../export/oci-layout.ts"

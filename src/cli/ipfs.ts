@@ -1,7 +1,7 @@
+import { commandTools } from "../app/command-tools.ts"
 import { openStore } from "../app/disk.ts"
 import { buildIpfs, type IpfsParts } from "../app/ipfs.ts"
 import { buildRedis } from "../app/redis.ts"
-import { commandTools } from "../app/unserved.ts"
 import { type Config, loadConfig } from "../config/load.ts"
 import { parseDigest } from "../oci/digest.ts"
 import { readArguments } from "./args.ts"
