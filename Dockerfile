@@ -9,6 +9,7 @@ WORKDIR /src
 COPY package.json bun.lock .npmrc ./
 RUN npx --yes bun@1.4.5 install --frozen-lockfile
 COPY . .
+ARG COMMIT=unknown
 RUN node_modules/.bin/bun build.ts
 
 FROM gcr.io/distroless/base-debian12:nonroot

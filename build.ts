@@ -27,7 +27,7 @@ function commitOf(): string {
   try {
     return output(["git", "rev-parse", "--short=12", "HEAD"])
   } catch {
-    return "unknown" // an unpacked archive has no history
+    return process.env["COMMIT"] ?? "unknown" // an unpacked archive has no history, and no image's build
   }
 }
 
