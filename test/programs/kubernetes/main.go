@@ -21,10 +21,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "etcd:", err)
 		os.Exit(1)
 	}
-	defer etcd.Close()
 	command := app.NewAPIServerCommand()
 	command.SetArgs(append([]string{"--etcd-servers=" + os.Args[2]}, os.Args[3:]...))
-	os.Exit(cli.Run(command))
+	code := cli.Run(command)
+	etcd.Close()
+	os.Exit(code)
 }
 
 func startEtcd(dir, address string) (*embed.Etcd, error) {
