@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client"
+import { BusyCounter } from "./busy-counter.ts"
 
 const SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120]
 const LABELS = ["method", "code"] as const
@@ -10,7 +11,12 @@ export function createFileMetrics(registry: Registry) {
   const seconds = (name: string, help: string) =>
     new Histogram({ name, help, labelNames: LABELS, buckets: SECONDS, registers })
   return {
-    filesRequests: requests("http_server_requests_total", "Requests for files of images, by method and status"),
+    filesRequests: new BusyCounter({
+      name: "http_server_requests_total",
+      help: "Requests for files of images, by method and status",
+      labelNames: LABELS,
+      registers,
+    }),
     filesSeconds: seconds(
       "http_server_requests_duration_seconds",
       "Time until the answer for a file was ready to be sent",

@@ -67,7 +67,16 @@ const isTrouble = (level: Level): boolean => level === "warn" || level === "erro
 /** One entry as it is now, with its line break. */
 export function formatLine({ format, version }: LineOptions, level: Level, message: string, fields: Fields): string {
   const print = format === "json" ? jsonLine : textLine
-  return print(level, message, fields, { version, time: new Date().toISOString() })
+  return print(level, message, fields, { version, time: timestamp() })
+}
+
+let latest = { ms: 0, text: "" }
+
+/** The time as it is written, which takes longer than to tell it: lines of the same millisecond share it. */
+function timestamp(): string {
+  const ms = Date.now()
+  if (ms !== latest.ms) latest = { ms, text: new Date(ms).toISOString() }
+  return latest.text
 }
 
 /** For tests and tools that have nobody to tell. */
@@ -107,8 +116,9 @@ function jsonLine(level: Level, message: string, fields: Fields, { version, time
 }
 
 function textLine(level: Level, message: string, fields: Fields, { time }: Stamp): string {
-  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${JSON.stringify(printable(key, value))}`)
-  return `${time} ${SEVERITY[level].padEnd(7)} ${message}${rest.join("")}\n`
+  let line = `${time} ${SEVERITY[level].padEnd(7)} ${message}`
+  for (const key in fields) line += ` ${key}=${JSON.stringify(printable(key, fields[key]))}`
+  return `${line}\n`
 }
 
 function printable(key: string, value: unknown): unknown {

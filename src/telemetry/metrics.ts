@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { BusyCounter } from "./busy-counter.ts"
 import { createFileMetrics } from "./file-metrics.ts"
 import { grpcMetrics } from "./grpc-metrics.ts"
 import { SOURCE_NAMES } from "./labels.ts"
@@ -43,6 +44,9 @@ function declarations(registry: Registry) {
   return {
     counter: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
       new Counter({ name: named(name), help, labelNames, registers }),
+    /** For what is counted on every request. */
+    busyCounter: <Label extends string>(name: string, help: string, labelNames: readonly [Label, Label?]) =>
+      new BusyCounter({ name: named(name), help, labelNames, registers }),
     histogram: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
       new Histogram({ name: named(name), help, labelNames, buckets: SECONDS, registers }),
     gauge: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
@@ -50,9 +54,9 @@ function declarations(registry: Registry) {
   }
 }
 
-function answers({ counter, gauge, histogram }: Declarations) {
+function answers({ busyCounter, counter, gauge, histogram }: Declarations) {
   return {
-    httpRequests: counter("http_requests_total", "Requests answered, by route and status", ["route", "code"]),
+    httpRequests: busyCounter("http_requests_total", "Requests answered, by route and status", ["route", "code"]),
     httpSeconds: histogram("http_request_seconds", "Time until the answer was ready to be sent", ["route"]),
     idleClosed: counter("idle_closed_total", "Idle connections closed because few files were left", []),
     staleServed: counter("stale_served_total", "Manifests served as they were, because an upstream fails", []),
@@ -68,10 +72,10 @@ function answers({ counter, gauge, histogram }: Declarations) {
   }
 }
 
-function blobs({ counter, gauge, histogram }: Declarations) {
+function blobs({ busyCounter, counter, gauge, histogram }: Declarations) {
   return {
-    blobBytes: counter("blob_bytes_total", "Bytes of blobs read, by the source that had them", ["source"]),
-    blobRequests: counter("blob_requests_total", "Blobs asked of a source, by outcome", ["source", "outcome"]),
+    blobBytes: busyCounter("blob_bytes_total", "Bytes of blobs read, by the source that had them", ["source"]),
+    blobRequests: busyCounter("blob_requests_total", "Blobs asked of a source, by outcome", ["source", "outcome"]),
     blobTtfb: histogram("blob_ttfb_seconds", "Time until a source gave the first byte of a blob", ["source"]),
     coalesced: counter("coalesced_total", "Requests that joined a transfer which was under way", []),
     integrityFailures: counter("integrity_failures_total", "Blobs whose bytes did not match their digest", ["source"]),

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client"
+import { BusyCounter } from "./busy-counter.ts"
 import type { SourceName, UpstreamKind } from "./labels.ts"
 
 /** What a request is about, as far as the original's metrics tell. */
@@ -77,6 +78,8 @@ function declare(registry: Registry) {
   const registers = [registry]
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
     new Counter({ name: PREFIX + name, help, labelNames, registers })
+  const busyCounter = <Label extends string>(name: string, help: string, labelNames: readonly [Label, Label?]) =>
+    new BusyCounter({ name: PREFIX + name, help, labelNames, registers })
   const seconds = (name: string, help: string) =>
     new Histogram({ name: PREFIX + name, help, buckets: MANIFEST_SECONDS, registers })
   const failures = (name: string, help: string) => {
@@ -88,11 +91,11 @@ function declare(registry: Registry) {
     manifestSeconds: seconds("registry_manifest_req_seconds", "Time until a manifest was ready to be sent"),
     blobRequests: counter("registry_blob_req_total", "Blobs asked for, HEAD included"),
     failures: failures("registry_req_failed_total", "Requests answered with 5xx, by what was asked for"),
-    blobDownloads: counter("registry_blob_req_dl_total", "Blobs read from a source, and whether to their end", [
+    blobDownloads: busyCounter("registry_blob_req_dl_total", "Blobs read from a source, and whether to their end", [
       "blobSource",
       "ok",
     ]),
-    blobBytes: counter("registry_blob_req_bytes_total", "Bytes of blobs read from a source", ["blobSource"]),
+    blobBytes: busyCounter("registry_blob_req_bytes_total", "Bytes of blobs read from a source", ["blobSource"]),
     blobRate: new Histogram({
       name: `${PREFIX}registry_blob_req_bytes_second`,
       help: "Bytes per second of a blob that was read from a source to its end",
