@@ -1,4 +1,4 @@
-import type { LocatedBlob } from "../blob/blob.ts"
+import type { BytesBlob, LocatedBlob } from "../blob/blob.ts"
 import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 
@@ -19,6 +19,8 @@ export interface Facade {
   image(name: string, signal: AbortSignal): Promise<NamedImage>
   /** A manifest or index of the name's current image, or of a recent one. Rejects MANIFEST_UNKNOWN. */
   document(name: string, digest: Digest, signal: AbortSignal): Promise<JsonBlob>
+  /** A small blob that is here, read at once; its bytes hold until the next call. Null: ask `blob`, which tells more. */
+  smallBlob(name: string, digest: Digest): BytesBlob | null
   /** A blob that such an image contains. Rejects BLOB_UNKNOWN. */
   blob(name: string, digest: Digest, signal: AbortSignal): Promise<LocatedBlob>
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache"
-import type { BlobSource, LocatedBlob } from "../blob/blob.ts"
+import type { BlobSource, BytesBlob, LocatedBlob } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import type { Clock } from "../lib/clock.ts"
 import { inTime } from "../lib/in-time.ts"
@@ -80,6 +80,15 @@ export class Images implements Facade {
       "MANIFEST_UNKNOWN",
       `Cannot find manifest ${digest} in ${name}: it belongs to no current or recent image of that name`,
     )
+  }
+
+  smallBlob(name: string, digest: Digest): BytesBlob | null {
+    const { metrics, revision, store } = this.#options
+    const descriptor = revision().recent.find(name, digest)?.blobs.get(digest)?.descriptor
+    const bytes = descriptor === undefined ? null : store.readVerified(descriptor)
+    if (descriptor === undefined || bytes === null) return null
+    metrics.blobRequests.inc({ source: "disk", outcome: "hit" })
+    return this.#served(name, "disk", { kind: "bytes", descriptor, bytes })
   }
 
   async blob(name: string, digest: Digest, signal: AbortSignal): Promise<LocatedBlob> {

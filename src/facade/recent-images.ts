@@ -44,9 +44,10 @@ export class RecentImages {
   }
 
   remember(name: string, image: ServedImage): void {
+    const now = this.#options.clock.now()
     const latest = this.#names.get(name)?.[0]
     if (latest?.image === image) {
-      this.#use(name, latest)
+      this.#use(name, latest, now)
       return
     }
     const others = this.#list(name).filter(
@@ -54,14 +55,15 @@ export class RecentImages {
     )
     const served = { image, usedAt: 0, notedAt: Number.NEGATIVE_INFINITY }
     this.#names.set(name, [served, ...others].slice(0, MAX_PER_NAME))
-    this.#use(name, served)
+    this.#use(name, served, now)
   }
 
   /** The latest image of the name that contains the digest, which counts as use. Null: none does. */
   find(name: string, digest: Digest): ServedImage | null {
-    const served = this.#list(name).find(({ image }) => contains(image, digest))
+    const now = this.#options.clock.now()
+    const served = this.#known(name).find(({ image, usedAt }) => isRecent(usedAt, now) && contains(image, digest))
     if (served === undefined) return null
-    this.#use(name, served)
+    this.#use(name, served, now)
     return served.image
   }
 
@@ -76,8 +78,7 @@ export class RecentImages {
     return null
   }
 
-  #use(name: string, served: Served): void {
-    const now = this.#options.clock.now()
+  #use(name: string, served: Served, now: number): void {
     served.usedAt = now
     if (now - served.notedAt < NOTE_MS) return
     served.notedAt = now
@@ -93,8 +94,13 @@ export class RecentImages {
   }
 
   #list(name: string): readonly Served[] {
-    const oldest = this.#options.clock.now() - RECENT_MS
-    return (this.#names.get(name) ?? []).filter(({ usedAt }) => usedAt >= oldest)
+    const now = this.#options.clock.now()
+    return this.#known(name).filter(({ usedAt }) => isRecent(usedAt, now))
+  }
+
+  /** Those that are too old, too. */
+  #known(name: string): readonly Served[] {
+    return this.#names.get(name) ?? []
   }
 
   /** Null: a document of it is no longer in the store. */
@@ -125,6 +131,8 @@ const byBytes = () =>
     maxSize: MEMORY_BYTES,
     sizeCalculation: (images) => images.reduce((sum, { image }) => sum + heldBytes(image), 1),
   })
+
+const isRecent = (usedAt: number, now: number): boolean => now - usedAt <= RECENT_MS
 
 export const contains = ({ documents, blobs }: ServedImage, digest: Digest): boolean =>
   documents.has(digest) || blobs.has(digest)

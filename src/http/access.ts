@@ -10,9 +10,14 @@ export interface AccessOptions {
   readonly route: Route | null
 }
 
-export interface Exchange {
-  readonly request: Request
+export interface Answer {
   readonly response: Response
+  /** Of its body, as the header tells; null: it does not. */
+  readonly length: string | null
+}
+
+export interface Asked {
+  readonly request: Request
   /** From `performance.now()`. */
   readonly startedAt: number
   /** Null: nobody asked. */
@@ -23,32 +28,40 @@ export interface Exchange {
  * One line and one count per request. An answer whose length is known is recorded when it is handed over, a stream
  * when it has ended or was broken off.
  */
-export function recordAccess({ log, metrics, route: fixed }: AccessOptions, exchange: Exchange): Response {
-  const { request, response, startedAt, user } = exchange
-  const { body, headers, status } = response
+export function recordAccess(
+  { log, metrics, route: fixed }: AccessOptions,
+  { request, startedAt, user }: Asked,
+  { length, response }: Answer,
+): Response {
+  const { status } = response
   const path = pathOf(request.url)
   const route = fixed ?? routeOf(path)
   metrics.httpRequests.inc({ route, code: status })
   const seconds = (performance.now() - startedAt) / 1000
   metrics.httpSeconds.observe({ route }, seconds)
   if (route === "manifest" || route === "blob") metrics.original.served(route, seconds, status >= 500)
-  const record = (bytes: number, end: Fields = {}) => {
-    const ms = Math.round((performance.now() - startedAt) * 10) / 10
-    const who = user === null ? {} : { user }
-    log.info("request", { method: request.method, path, status, bytes, ms, ...who, ...end })
+  const { method } = request
+  const record = (bytes: number, took: number, end: Fields = NOTHING) => {
+    const fields: Record<string, unknown> = { method, path, status, bytes, ms: Math.round(took * 10_000) / 10 }
+    if (user !== null) fields["user"] = user
+    log.info("request", end === NOTHING ? fields : { ...fields, ...end })
   }
-  const length = headers.get("content-length")
-  if (body === null || length !== null) {
-    record(request.method === "HEAD" ? 0 : Number(length ?? 0))
-    return response
+  // To look at a body makes a stream of it
+  const body = length === null ? response.body : null
+  if (body !== null) {
+    const counted = countedStream(body, (bytes, end) => record(bytes, (performance.now() - startedAt) / 1000, end))
+    return new Response(counted, response)
   }
-  return new Response(counted(body, record), response)
+  record(method === "HEAD" ? 0 : Number(length), seconds)
+  return response
 }
 
+const NOTHING: Fields = {}
+
 /** Passes a stream on and tells at its end how much it was. */
-function counted(
+function countedStream(
   body: ReadableStream<Uint8Array>,
-  record: (bytes: number, end?: Fields) => void,
+  record: (bytes: number, end: Fields) => void,
 ): ReadableStream<Uint8Array> {
   let bytes = 0
   return observeStream(body, {

@@ -5,7 +5,7 @@ import type { Logger } from "../telemetry/log.ts"
 import { withCommonHeaders } from "./common-headers.ts"
 import { errorResponse } from "./error.ts"
 import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
-import { type Caller, failureResponse } from "./server.ts"
+import { type Caller, failureResponse, type Handle } from "./server.ts"
 import { swaggerApp } from "./swagger/app.ts"
 import { registryDocumentation } from "./swagger/registry-documentation.ts"
 
@@ -17,27 +17,34 @@ export interface HttpAppOptions extends RegistryAppOptions {
 }
 
 /** Everything on the registry's port. */
-export function httpApp(options: HttpAppOptions): (request: Request, caller: Caller) => Promise<Response> {
+export function httpApp(options: HttpAppOptions): Handle {
   const app = new Elysia({ name: "http", normalize: false, handler: { standardHostname: false } })
     .onError(({ code, error, request }) =>
       failureResponse(options.log, request, code === "NOT_FOUND" ? nothingHere() : causeOf(error)),
     )
     .use(registryApp(options))
     .use(swaggerApp({ version: options.version, documentation: registryDocumentation(options.prefix) }))
-  return async (request, caller) => {
-    const refusal = await refuseStranger(options, request, caller)
-    return withCommonHeaders(refusal ?? answerMethod(request.method) ?? (await app.fetch(withPlainScheme(request))))
+  const admitted = (request: Request): Response | Promise<Response> => {
+    const response = answerMethod(request.method) ?? app.fetch(withPlainScheme(request))
+    return response instanceof Promise ? response.then(withCommonHeaders) : withCommonHeaders(response)
+  }
+  const known = async (authenticator: Authenticator, request: Request, caller: Caller): Promise<Response> => {
+    const refusal = await refuseStranger(authenticator, options.log, request, caller)
+    return refusal === null ? await admitted(request) : withCommonHeaders(refusal)
+  }
+  return (request, caller) => {
+    const authenticator = options.authenticator()
+    return authenticator === null ? admitted(request) : known(authenticator, request, caller)
   }
 }
 
 /** Before anything is looked at, so that strangers learn nothing, not even which paths there are. Null: may go on. */
 async function refuseStranger(
-  { authenticator: current, log }: HttpAppOptions,
+  authenticator: Authenticator,
+  log: Logger,
   request: Request,
   caller: Caller,
 ): Promise<Response | null> {
-  const authenticator = current()
-  if (authenticator === null) return null
   try {
     caller.user = await authenticator.authenticate(request.headers.get("authorization"), caller.address())
     return null

@@ -1,7 +1,9 @@
 import { closeSync, constants, openSync, readSync } from "node:fs"
-import type { LocatedBlob } from "../blob/blob.ts"
+import type { BytesBlob, ColdBlob, FileBlob, LocatedBlob, StreamBlob } from "../blob/blob.ts"
 import { allowsRange, isUnmodified, matchesNone } from "../lib/conditional.ts"
 import { type ByteRange, parseRange } from "../lib/range.ts"
+import type { Descriptor } from "../oci/descriptor.ts"
+import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { errorResponse } from "./error.ts"
 
@@ -11,67 +13,108 @@ export interface Presentation {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** What all of the content is answered with. To make it costs more than to use it again. */
+export const headersOf = (
+  { digest, size }: Descriptor,
+  { cacheControl, contentType, headers }: Presentation,
+): Headers =>
+  new Headers({
+    "content-type": contentType,
+    "cache-control": cacheControl,
+    etag: `"${digest}"`,
+    "accept-ranges": "bytes",
+    "content-length": String(size),
+    ...headers,
+  })
+
 /** Read at once: for small files that is faster than handing them to the kernel. */
 const SMALL_FILE_BYTES = 64 * 1024
 /** What has become something else than a regular file is neither followed nor waited for. */
 const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
- * The answer for content that is named by its digest: HEAD, 304, 206, 416 and 200 (RFC 9110, 13 to 15). Only a GET
- * that needs bytes opens anything. Rejects as the blob does.
+ * The answer for content that is named by its digest: HEAD, 304, 206, 416 and 200 (RFC 9110, 13 to 15), with the headers
+ * that `headersOf` has made for it. Only a GET that needs bytes opens anything. What is here is answered at once, and
+ * throws where it cannot be read; else it rejects as the blob does.
  */
-export async function respond(request: Request, blob: LocatedBlob, presentation: Presentation): Promise<Response> {
+export function respond(request: Request, blob: BytesBlob | FileBlob, whole: Headers): Response
+export function respond(request: Request, blob: LocatedBlob, whole: Headers): Response | Promise<Response>
+export function respond(request: Request, blob: LocatedBlob, whole: Headers): Response | Promise<Response> {
   const { digest, size } = blob.descriptor
-  const headers: Record<string, string> = {
-    "content-type": presentation.contentType,
-    "cache-control": presentation.cacheControl,
-    etag: `"${digest}"`,
-    "accept-ranges": "bytes",
-  }
-  if (presentation.headers !== undefined) Object.assign(headers, presentation.headers)
-  if (isKnown(request.headers, digest, headers["last-modified"])) {
-    delete headers["content-type"]
-    return new Response(null, { status: 304, headers })
-  }
-  if (request.method === "HEAD") {
-    headers["content-length"] = String(size)
-    return new Response(null, { headers })
-  }
-  const isRangeAllowed = allowsRange(request.headers.get("if-range"), digest)
-  const range = isRangeAllowed ? parseRange(request.headers.get("range"), size) : null
-  if (range === "unsatisfiable") return notSatisfiable(request.method, size)
-  const ready = blob.kind === "cold" ? await blob.obtain(request.signal) : blob
+  const { headers: asked, method } = request
+  if (isKnown(asked, digest, whole)) return notModified(whole)
+  if (method === "HEAD") return new Response(null, { headers: whole })
+  const range = rangeOf(asked, digest, size)
+  if (range === "unsatisfiable") return notSatisfiable(method, size)
+  const sending = range === null ? { status: 200, headers: whole } : inPart(whole, range, size)
   const part = range ?? { start: 0, end: size }
-  if (range !== null) headers["content-range"] = `bytes ${range.start}-${range.end - 1}/${size}`
-  const init = { status: range === null ? 200 : 206, headers }
-  if (ready.kind === "stream") return new Response(await ready.open(part, request.signal), init)
-  headers["content-length"] = String(part.end - part.start)
-  if (ready.kind === "bytes") return new Response(ready.bytes.subarray(part.start, part.end), init)
-  return fileResponse(ready.path, part, init)
+  if (blob.kind === "bytes" || blob.kind === "file") return send(blob, part, sending)
+  return transfer(blob, part, sending, request.signal)
+}
+
+function rangeOf(asked: Headers, digest: Digest, size: number): ByteRange | "unsatisfiable" | null {
+  const range = asked.get("range")
+  return range === null || !allowsRange(asked.get("if-range"), digest) ? null : parseRange(range, size)
 }
 
 /** A tag says more than a time, so where there is one, the other is passed over (RFC 9110, 13.2.2). */
-function isKnown(asked: Headers, digest: string, lastModified: string | undefined): boolean {
+function isKnown(asked: Headers, digest: string, whole: Headers): boolean {
   const tags = asked.get("if-none-match")
-  if (tags !== null || lastModified === undefined) return matchesNone(tags, digest)
-  return isUnmodified(asked.get("if-modified-since"), lastModified)
+  if (tags !== null) return matchesNone(tags, digest)
+  const since = asked.get("if-modified-since")
+  const lastModified = since === null ? null : whole.get("last-modified")
+  return lastModified !== null && isUnmodified(since, lastModified)
 }
 
 interface Sending {
   readonly status: number
-  readonly headers: Record<string, string>
+  readonly headers: Headers
+}
+
+function inPart(whole: Headers, { start, end }: ByteRange, size: number): Sending {
+  const headers = new Headers(whole)
+  headers.set("content-range", `bytes ${start}-${end - 1}/${size}`)
+  headers.set("content-length", String(end - start))
+  return { status: 206, headers }
+}
+
+function notModified(whole: Headers): Response {
+  const headers = new Headers(whole)
+  headers.delete("content-type")
+  headers.delete("content-length")
+  return new Response(null, { status: 304, headers })
+}
+
+async function transfer(
+  blob: ColdBlob | StreamBlob,
+  part: ByteRange,
+  sending: Sending,
+  signal: AbortSignal,
+): Promise<Response> {
+  const ready = blob.kind === "cold" ? await blob.obtain(signal) : blob
+  if (ready.kind !== "stream") return send(ready, part, sending)
+  const headers = new Headers(sending.headers)
+  headers.delete("content-length")
+  return new Response(await ready.open(part, signal), { status: sending.status, headers })
+}
+
+function send(blob: BytesBlob | FileBlob, part: ByteRange, sending: Sending): Response {
+  if (blob.kind === "bytes") return new Response(blob.bytes.subarray(part.start, part.end), sending)
+  return fileResponse(blob.path, part, sending)
 }
 
 /**
  * Bun would add a Content-Disposition with the name of the file, which an own header keeps it from. It also answers
  * the Range of a whole file by itself: never where this module ignores a Range, as it ignores the same ones.
  */
-function fileResponse(path: string, part: ByteRange, init: Sending): Response {
+function fileResponse(path: string, part: ByteRange, sending: Sending): Response {
   const { start, end } = part
-  if (end - start <= SMALL_FILE_BYTES) return new Response(readPart(path, part), init)
-  init.headers["content-disposition"] = ""
+  if (end - start <= SMALL_FILE_BYTES) return new Response(readPart(path, part), sending)
+  const { status } = sending
+  const headers = new Headers(sending.headers)
+  headers.set("content-disposition", "")
   const file = Bun.file(path)
-  return new Response(init.status === 206 ? file.slice(start, end) : file, init)
+  return new Response(status === 206 ? file.slice(start, end) : file, { status, headers })
 }
 
 /** Room for one small file: whoever gets bytes of it copies them at once, as Response does. */

@@ -78,8 +78,14 @@ export class DiskStore implements BlobStore, DocumentStore {
 
   findVerified(descriptor: Descriptor): FileBlob | null {
     const file = this.#check.findVerified(descriptor)
-    if (file !== null) this.#touch(descriptor.digest, file.path)
+    if (file !== null) this.#touch(descriptor.digest)
     return file
+  }
+
+  readVerified(descriptor: Descriptor): Uint8Array<ArrayBuffer> | null {
+    const bytes = this.#check.readVerified(descriptor)
+    if (bytes !== null) this.#touch(descriptor.digest)
+    return bytes
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
@@ -262,11 +268,11 @@ export class DiskStore implements BlobStore, DocumentStore {
   }
 
   /** The time of last use outlives the process, roughly. */
-  #touch(digest: Digest, path: string): void {
+  #touch(digest: Digest): void {
     const entry = this.#index.get(digest)
     if (entry === null || entry.usedAt - entry.touchedAt < TOUCH_MS) return
     entry.touchedAt = entry.usedAt
-    void writeTimeOfUse(path, entry.usedAt)
+    void writeTimeOfUse(this.#paths.blob(digest), entry.usedAt)
   }
 
   #measure(): void {

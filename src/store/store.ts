@@ -8,6 +8,8 @@ import type { Trust } from "../oci/reference.ts"
 export interface BlobStore extends BlobSource {
   /** A file that is known to be right. Null: there is none, or it has to be looked at first. Never rejects. */
   findVerified(descriptor: Descriptor): FileBlob | null
+  /** What a small file holds that is known to be right, until the next call. Null: as `findVerified`, or it is large. */
+  readVerified(descriptor: Descriptor): Uint8Array<ArrayBuffer> | null
   /** A file that is right, once it has been looked at. Null: there is none, or it was wrong and is put aside. */
   find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null>
   /** Opens room for content of `size` bytes, null where that is not known. Rejects with StoreBypass when it has none. */

@@ -125,8 +125,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a changed file is trusted",
     file: "store/file-check.ts",
-    from: "stateOf(stat) !== entry.checked",
-    to: "stateOf(stat) === null",
+    from: "stateOf(stat) === checked",
+    to: "stateOf(stat) !== null",
   },
   {
     name: "a wrong file is taken for right",
@@ -161,7 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "any name opens every blob",
     file: "facade/recent-images.ts",
-    from: "(this.#names.get(name) ?? [])",
+    from: "this.#names.get(name) ?? []",
     to: "[...this.#names.values()].flat()",
   },
   {

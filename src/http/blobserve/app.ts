@@ -2,7 +2,7 @@ import { Elysia } from "elysia"
 import { RegistryError } from "../../oci/error.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
 import { respond } from "../respond.ts"
-import type { Caller } from "../server.ts"
+import type { Caller, Handle } from "../server.ts"
 import { swaggerApp } from "../swagger/app.ts"
 import { filesDocumentation } from "../swagger/files-documentation.ts"
 import { failureText, plainText } from "./answer.ts"
@@ -16,7 +16,7 @@ import { parseFilePath } from "./path.ts"
 import { INLINE_VARS, presentFile } from "./present.ts"
 
 /** The files inside images, for GET and HEAD. */
-export function blobserveApp(options: BlobserveAppOptions): (request: Request, caller: Caller) => Promise<Response> {
+export function blobserveApp(options: BlobserveAppOptions): Handle {
   const callers = new WeakMap<Request, Caller>()
   const explore = createExplorer(options)
   let hot = { of: options.served(), answers: new HotAnswers(options.clock) }
@@ -30,14 +30,21 @@ export function blobserveApp(options: BlobserveAppOptions): (request: Request, c
     .use(swaggerApp({ version: options.version, documentation: filesDocumentation }))
     .all("/-/*", async ({ request }) => (await explore(request)) ?? plainText(404, "There is nothing at this path"))
     .all("/*", ({ request }) => answer({ request, caller: callers.get(request) ?? null, hot: currentHot() }, options))
-  return async (request, caller) => {
-    const startedAt = performance.now()
+  const all = async (request: Request, caller: Caller): Promise<Response> => {
     callers.set(request, caller)
-    const known = currentHot().find(request)
-    const response = known === null ? await app.fetch(request) : await again(known, { request, caller }, options)
+    return await app.fetch(request)
+  }
+  const sent = (request: Request, response: Response, startedAt: number): Response => {
     if (!response.headers.has("x-content-type-options")) response.headers.set("x-content-type-options", "nosniff")
     count(options.metrics, request, response, startedAt)
     return response
+  }
+  return (request, caller) => {
+    const startedAt = performance.now()
+    const known = currentHot().find(request)
+    const response = known === null ? all(request, caller) : again(known, { request, caller }, options)
+    if (!(response instanceof Promise)) return sent(request, response, startedAt)
+    return response.then((answered) => sent(request, answered, startedAt))
   }
 }
 
@@ -85,14 +92,14 @@ async function answer({ request, caller, hot }: Asked, options: BlobserveAppOpti
   return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options) })
 }
 
-async function again(
+function again(
   hot: Hot,
   asked: Pick<Asked, "request" | "caller">,
   options: BlobserveAppOptions,
-): Promise<Response> {
+): Response | Promise<Response> {
   const { request } = asked
-  if (hot.presentation !== null) return await respond(request, hot.file.blob, hot.presentation)
-  return await presentFile({ ...hot, request, isTrusted: isTrusted(asked, options) })
+  if (hot.headers !== null) return respond(request, hot.file.blob, hot.headers)
+  return presentFile({ ...hot, request, isTrusted: isTrusted(asked, options) })
 }
 
 /** Asked only where it matters. */

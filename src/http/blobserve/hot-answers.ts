@@ -1,14 +1,13 @@
 import { LRUCache } from "lru-cache"
 import type { Clock } from "../../lib/clock.ts"
-import type { Presentation } from "../respond.ts"
-import { type Presented, samePresentation } from "./present.ts"
+import { type Presented, sameHeaders } from "./present.ts"
 
 /** What a path has led to, without the request that asked. */
 export type Found = Omit<Presented, "request" | "isTrusted">
 
 export interface Hot extends Found {
   /** Null: it depends on the request. */
-  readonly presentation: Presentation | null
+  readonly headers: Headers | null
 }
 
 /** A tag is looked at again after this. */
@@ -33,7 +32,7 @@ export class HotAnswers {
   /** Only what is complete, and in memory. */
   remember(request: Request, found: Found): void {
     if (!found.file.isVerified || found.file.blob.kind !== "bytes") return
-    const hot = { ...found, presentation: samePresentation({ ...found, request }) }
+    const hot = { ...found, headers: sameHeaders({ ...found, request }) }
     this.#known.set(pathOf(request.url), { hot, until: this.#clock.now() + HOT_MS })
   }
 }

@@ -1,7 +1,7 @@
 import type { LayerPath } from "../../archive/layer-path.ts"
 import { nameOf } from "../../archive/layer-path.ts"
 import type { FoundFile } from "../../blobserve/files.ts"
-import { type Presentation, respond } from "../respond.ts"
+import { headersOf, type Presentation, respond } from "../respond.ts"
 import { contentType } from "./content-type.ts"
 import { crossOriginHeaders } from "./cross-origin.ts"
 import { fileDate } from "./file-date.ts"
@@ -30,7 +30,8 @@ export async function presentFile(presented: Presented): Promise<Response> {
   const fixed = repository.replacements.get(path) ?? []
   const blob = await rewritten(file.blob, [...fixed, ...(inline ?? [])], request.signal)
   const isOwn = blob === file.blob
-  return await respond(request, blob, presentation(presented, { isInlined: inline !== null, isOwn }))
+  const form = { isInlined: inline !== null, isOwn }
+  return await respond(request, blob, headersOf(blob.descriptor, presentation(presented, form)))
 }
 
 interface Form {
@@ -57,10 +58,11 @@ function presentation(presented: Omit<Presented, "isTrusted">, { isInlined, isOw
 }
 
 /** What all requests for a file are answered with alike. Null: it depends on who asks. */
-export function samePresentation(presented: Omit<Presented, "isTrusted">): Presentation | null {
+export function sameHeaders(presented: Omit<Presented, "isTrusted">): Headers | null {
   const { cors, inlineStatic, replacements } = presented.repository
   const isSame = cors.length === 0 && inlineStatic.length === 0 && replacements.size === 0
-  return isSame ? presentation(presented, { isInlined: false, isOwn: true }) : null
+  if (!isSame) return null
+  return headersOf(presented.file.blob.descriptor, presentation(presented, { isInlined: false, isOwn: true }))
 }
 
 /** Builds that want no dates write 0 or 1. */

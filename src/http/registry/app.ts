@@ -2,12 +2,13 @@ import { Elysia } from "elysia"
 import type { LocatedBlob } from "../../blob/blob.ts"
 import type { Facade } from "../../facade/facade.ts"
 import type { Descriptor } from "../../oci/descriptor.ts"
+import { isDigest } from "../../oci/digest.ts"
 import { RegistryError } from "../../oci/error.ts"
 import { OCI_INDEX } from "../../oci/media-type.ts"
-import { isDigestTag } from "../../oci/reference.ts"
+import { isDigestTag, isRepositoryName } from "../../oci/reference.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
 import { COMMON_HEADERS } from "../common-headers.ts"
-import { type Presentation, respond } from "../respond.ts"
+import { headersOf, respond } from "../respond.ts"
 import { warningHeader } from "../warning.ts"
 import { wantsSingleManifest } from "./accept.ts"
 import { parseRoute, type RegistryRoute } from "./route.ts"
@@ -29,15 +30,20 @@ const EMPTY_REFERRERS = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX,
  * The pull API (distribution-spec: "Pull" and "Content Discovery"), for GET and HEAD. One route for all, because a name
  * may have any number of segments; and for both methods, because Elysia would answer HEAD by running GET.
  */
-export const registryApp = (options: RegistryAppOptions) =>
-  new Elysia({ name: "registry", prefix: `${options.prefix}/v2`, normalize: false })
-    .all("", ({ request }) => answer({ request, route: { kind: "base" }, query: {}, options }), {
-      detail: { hide: true },
-    })
-    // Without schemas, which cost time on every request; what is read of a query is checked where it is read
-    .all("/*", ({ params, query, request }) => answer({ request, route: parseRoute(params["*"]), query, options }), {
-      detail: { hide: true },
-    })
+export const registryApp = (options: RegistryAppOptions) => {
+  const path = `${options.prefix}/v2/`
+  return (
+    new Elysia({ name: "registry", prefix: `${options.prefix}/v2`, normalize: false })
+      .wrap((answerByRoute) => (request: Request) => smallBlob(request, path, options) ?? answerByRoute(request))
+      .all("", ({ request }) => answer({ request, route: { kind: "base" }, query: {}, options }), {
+        detail: { hide: true },
+      })
+      // Without schemas, which cost time on every request; what is read of a query is checked where it is read
+      .all("/*", ({ params, query, request }) => answer({ request, route: parseRoute(params["*"]), query, options }), {
+        detail: { hide: true },
+      })
+  )
+}
 
 interface Asked {
   readonly request: Request
@@ -55,7 +61,7 @@ async function answer(asked: Asked): Promise<Response> {
       return await taggedManifest(route.name, route.tag, asked)
     case "manifest-by-digest": {
       const document = await options.facade().document(route.name, route.digest, request.signal)
-      return await respond(request, { kind: "bytes", ...document }, lasting(document.descriptor, options))
+      return respond(request, { kind: "bytes", ...document }, lasting(document.descriptor, options))
     }
     case "blob": {
       const blob = await options.facade().blob(route.name, route.digest, request.signal)
@@ -74,12 +80,32 @@ async function answer(asked: Asked): Promise<Response> {
   }
 }
 
+/**
+ * The whole of a small blob that is here, which is what most requests of a pull ask for: for these, finding the route
+ * costs as much as the rest. Null: anything else, which goes its usual way.
+ */
+function smallBlob({ headers, method, url }: Request, path: string, options: RegistryAppOptions): Response | null {
+  const start = url.indexOf("/", "https://".length)
+  const end = url.lastIndexOf("/blobs/")
+  if (method !== "GET" || end === -1 || !url.startsWith(path, start)) return null
+  const name = url.slice(start + path.length, end)
+  const digest = url.slice(end + "/blobs/".length)
+  if (!isDigest(digest) || !isRepositoryName(name)) return null
+  if (headers.has("range") || headers.has("if-none-match")) return null
+  const blob = options.facade().smallBlob(name, digest)
+  if (blob === null) return null
+  countRead(options.metrics, "disk", blob.descriptor.size)
+  return new Response(blob.bytes, { headers: lasting(blob.descriptor, options) })
+}
+
 /** Counts what is sent straight from a file or from memory; transfers count for themselves. */
 function countBytes(metrics: Metrics, { kind }: LocatedBlob, { headers, status }: Response): void {
   if (status !== 200 && status !== 206) return
   if (kind !== "file" && kind !== "bytes") return
-  const source = kind === "file" ? "disk" : "config"
-  const bytes = Number(headers.get("content-length"))
+  countRead(metrics, kind === "file" ? "disk" : "config", Number(headers.get("content-length")))
+}
+
+function countRead(metrics: Metrics, source: "config" | "disk", bytes: number): void {
   metrics.blobBytes.inc({ source }, bytes)
   metrics.original.blobRead(source, { bytes, seconds: null, isComplete: true })
 }
@@ -98,7 +124,7 @@ async function taggedManifest(name: string, tag: string, { request, options }: A
       : { warning: warningHeader(`${stale.join(", ")} is served as it was, its registry fails`) }),
   }
   const presentation = { contentType: document.descriptor.mediaType, cacheControl: "no-cache", headers }
-  return await respond(request, { kind: "bytes", ...document }, presentation)
+  return respond(request, { kind: "bytes", ...document }, headersOf(document.descriptor, presentation))
 }
 
 /** On this route an unknown name is an unknown manifest: health checks of the original's users rely on the code. */
@@ -128,11 +154,24 @@ const LASTING = "max-age=31536000, immutable, no-transform"
 const PUBLIC = `public, ${LASTING}`
 const PRIVATE = `private, ${LASTING}`
 
-const lasting = (descriptor: Descriptor, { isPrivate }: RegistryAppOptions): Presentation => ({
-  contentType: descriptor.mediaType,
-  cacheControl: isPrivate() ? PRIVATE : PUBLIC,
-  headers: digestHeader(descriptor),
-})
+/** Made once for each content, as long as an image that has it is remembered. */
+function lastingHeaders(cacheControl: string): (descriptor: Descriptor) => Headers {
+  const known = new WeakMap<Descriptor, Headers>()
+  return (descriptor) => {
+    const made = known.get(descriptor)
+    if (made !== undefined) return made
+    const { mediaType: contentType } = descriptor
+    const headers = headersOf(descriptor, { contentType, cacheControl, headers: digestHeader(descriptor) })
+    known.set(descriptor, headers)
+    return headers
+  }
+}
+
+const publicly = lastingHeaders(PUBLIC)
+const privately = lastingHeaders(PRIVATE)
+
+const lasting = (descriptor: Descriptor, { isPrivate }: RegistryAppOptions): Headers =>
+  isPrivate() ? privately(descriptor) : publicly(descriptor)
 
 /** With its body for HEAD too: Elysia counts it where it answers HEAD itself, and Bun leaves it out. */
 function json(body: string, contentType: string, headers: Readonly<Record<string, string>> = {}): Response {
