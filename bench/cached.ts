@@ -3,14 +3,15 @@ import { type LoadResult, load } from "./load.ts"
 import type { Material } from "./material.ts"
 import { median } from "./median.ts"
 import type { Plan } from "./plan.ts"
+import type { ServerProcess } from "./server-process.ts"
 
-export const WORKLOADS = ["small blobs", "manifests", "big blob"] as const
+export const WORKLOADS = ["small blobs", "manifests", "big blob", "small files", "large files"] as const
 export type Workload = (typeof WORKLOADS)[number]
 
 /** By workload and contender, one result per round. */
 export type CachedResults = ReadonlyMap<Workload, ReadonlyMap<ContenderName, readonly LoadResult[]>>
 
-/** Few at once for the big blob: one stream is a pull, and more only shares the machine among them. */
+/** Few at once for what is big: one stream is a pull, and more only shares the machine among them. */
 const BIG_CONNECTIONS = 2
 
 /** Loads one contender after the other, in rounds, so that what disturbs the machine disturbs all of them. */
@@ -23,28 +24,42 @@ export async function measureCached(
     WORKLOADS.map((workload) => [workload, new Map(contenders.map(({ name }) => [name, [] as LoadResult[]]))]),
   )
   for (const workload of WORKLOADS) {
-    for (const contender of contenders) {
-      await load(contender.process, { ...loadOf(workload, contender, material, plan), seconds: plan.warmSeconds })
-    }
+    const loads = contenders
+      .map((contender) => ({ name: contender.name, ...workOf(workload, contender, material) }))
+      .filter(({ paths }) => paths.length > 0)
+    const connections = workload.startsWith("small") || workload === "manifests" ? plan.connections : BIG_CONNECTIONS
+    for (const { paths, process } of loads) await load(process, { paths, connections, seconds: plan.warmSeconds })
     for (let round = 0; round < plan.rounds; round += 1) {
-      for (const contender of rotated(contenders, round)) {
-        const result = await load(contender.process, loadOf(workload, contender, material, plan))
-        results.get(workload)?.get(contender.name)?.push(result)
+      for (const { name, paths, process } of rotated(loads, round)) {
+        const result = await load(process, { paths, connections, seconds: plan.loadSeconds })
+        results.get(workload)?.get(name)?.push(result)
       }
     }
   }
   return results
 }
 
-function loadOf(workload: Workload, { blobPath, manifestPath }: Contender, { big, small }: Material, plan: Plan) {
-  const { connections, loadSeconds: seconds } = plan
+interface Work {
+  readonly process: ServerProcess
+  /** Empty: it does not serve such things. */
+  readonly paths: readonly string[]
+}
+
+function workOf(workload: Workload, { blobPath, files, manifestPath, process }: Contender, material: Material): Work {
+  const { big, largeFiles, small, smallFiles } = material
+  const inFiles = (names: readonly string[]): Work =>
+    files === null ? { process, paths: [] } : { process: files.process, paths: names.map(files.path) }
   switch (workload) {
     case "small blobs":
-      return { paths: small.map(({ digest }) => blobPath(digest)), connections, seconds }
+      return { process, paths: small.map(({ digest }) => blobPath(digest)) }
     case "manifests":
-      return { paths: [manifestPath], connections, seconds }
+      return { process, paths: [manifestPath] }
     case "big blob":
-      return { paths: [blobPath(big.digest)], connections: BIG_CONNECTIONS, seconds }
+      return { process, paths: [blobPath(big.digest)] }
+    case "small files":
+      return inFiles(smallFiles)
+    case "large files":
+      return inFiles(largeFiles)
     default:
       return workload satisfies never
   }

@@ -15,6 +15,13 @@ export interface Contender {
   readonly process: ServerProcess
   blobPath(digest: string): string
   readonly manifestPath: string
+  /** Null: it does not serve what is inside images. */
+  readonly files: FileServer | null
+}
+
+export interface FileServer {
+  readonly process: ServerProcess
+  path(name: string): string
 }
 
 /** As Debian packages it, with one worker: sendfile, and an access log. */
@@ -36,11 +43,13 @@ export async function startNginx(work: string, { dir }: Material): Promise<Conte
      }`,
   )
   const command = ["nginx", "-p", home, "-c", join(home, "nginx.conf")]
+  const server = await startServer({ command, port, ready: "/ready", log: join(home, "log") })
   return {
     name: "nginx",
-    process: await startServer({ command, port, ready: "/ready", log: join(home, "log") }),
+    process: server,
     blobPath: (digest) => `/blobs/${digest.replace(/^sha256:/, "")}`,
     manifestPath: "/manifests/composed",
+    files: { process: server, path: (name) => `/files/${name}` },
   }
 }
 
@@ -66,6 +75,7 @@ export async function startDockerRegistry(work: string, { app, big, dir, small }
     process: server,
     blobPath: (digest) => `/v2/bench/blobs/${digest}`,
     manifestPath: "/v2/bench/manifests/latest",
+    files: null,
   }
 }
 
@@ -116,5 +126,24 @@ export async function startFacade(config: string, port: number): Promise<Contend
     process: await startServer({ command, port, ready: "/v2/", log: `${config}.log` }),
     blobPath: (digest) => `/v2/fixed/far/blobs/${digest}`,
     manifestPath: "/v2/fixed/app/manifests/latest",
+    files: null,
   }
+}
+
+/** A facade that serves the files inside an image of an upstream, and nothing else. */
+export async function startFiles(home: string, upstream: string): Promise<FileServer> {
+  const port = freePort()
+  const repository = `${upstream}/bench`
+  mkdirSync(home)
+  const config = join(home, "config.json")
+  const blobserve = {
+    host: "127.0.0.1",
+    port,
+    repos: { [repository]: { layers: "all" } },
+    blobSpace: { location: "space" },
+  }
+  writeFileSync(config, JSON.stringify({ blobserve }))
+  const path = (name: string) => `/${repository}:site/${name}`
+  const command = [BINARY, "run", config]
+  return { process: await startServer({ command, port, ready: path("small0.js"), log: `${config}.log` }), path }
 }

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
-import { type Contender, prepareFacade, startFacade } from "./contenders.ts"
+import { type Contender, type FileServer, prepareFacade, startFacade, startFiles } from "./contenders.ts"
 import { type Material, makeMaterial } from "./material.ts"
 import type { Plan } from "./plan.ts"
 import { freePort } from "./server-process.ts"
@@ -19,6 +19,8 @@ export interface Lab {
   readonly store: string
   /** Starts the facade with what it has on disk; one at a time. */
   startFacade(): Promise<Contender>
+  /** Starts a facade for the files inside an image. */
+  startFiles(): Promise<FileServer>
   stop(): Promise<void>
 }
 
@@ -38,6 +40,7 @@ export async function openLab(work: string, plan: Plan): Promise<Lab> {
     near,
     store,
     startFacade: async () => await startFacade(config, port),
+    startFiles: async () => await startFiles(join(work, "files"), near.host),
     stop: async () => {
       await Promise.all([far.process.stop(), near.process.stop()])
     },

@@ -1,6 +1,6 @@
 import { closeSync, mkdirSync, openSync, renameSync, truncateSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { image, opaqueLayer, type TestImage, type TestLayer } from "../test/helpers/images.ts"
+import { image, layer, opaqueLayer, type TestImage, type TestLayer } from "../test/helpers/images.ts"
 import type { Plan } from "./plan.ts"
 
 export interface FileContent {
@@ -10,7 +10,7 @@ export interface FileContent {
 
 /** What all contenders serve. */
 export interface Material {
-  /** Holds `blobs/<hex>`, and `manifests/<name>`: the directory that nginx serves. */
+  /** Holds `blobs/<hex>`, `manifests/<name>` and `files/<name>`: the directory that nginx serves. */
   readonly dir: string
   readonly small: readonly FileContent[]
   readonly big: FileContent
@@ -19,6 +19,9 @@ export interface Material {
   readonly app: TestImage
   /** An image that has all the blobs. */
   readonly shelf: TestImage
+  /** Names of the files in the image `site`. */
+  readonly smallFiles: readonly string[]
+  readonly largeFiles: readonly string[]
 }
 
 const APP_LAYERS = 12
@@ -33,12 +36,27 @@ export async function makeMaterial(dir: string, plan: Plan): Promise<Material> {
   const huge = sparseFile(dir, plan.hugeBytes)
   const template = opaqueLayer(0)
   const shelf = await image({ layers: [...small, ...[big, huge].map((file): TestLayer => ({ ...template, ...file }))] })
-  for (const blob of [...app.blobs, ...small, shelf.config]) writeFileSync(blobFile(dir, blob.digest), blob.bytes)
-  for (const [name, { manifest }] of Object.entries({ app, shelf })) {
+  const smallFiles = textFiles("small", plan.smallFiles, plan.smallFileBytes)
+  const largeFiles = textFiles("large", plan.largeFiles, plan.largeFileBytes)
+  const files = { ...smallFiles, ...largeFiles }
+  const site = await image({ layers: [await layer(files)] })
+  mkdirSync(join(dir, "files"))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, "files", name), text)
+  for (const blob of [...app.blobs, ...small, shelf.config, ...site.blobs])
+    writeFileSync(blobFile(dir, blob.digest), blob.bytes)
+  for (const [name, { manifest }] of Object.entries({ app, shelf, site })) {
     writeFileSync(join(dir, "manifests", name), manifest.bytes)
     writeFileSync(join(dir, "manifests", manifest.digest), manifest.bytes)
   }
-  return { dir, small, big, huge, app, shelf }
+  const names = { smallFiles: Object.keys(smallFiles), largeFiles: Object.keys(largeFiles) }
+  return { dir, small, big, huge, app, shelf, ...names }
+}
+
+/** By name; no two are the same. */
+function textFiles(kind: string, count: number, size: number): Readonly<Record<string, string>> {
+  const text = Buffer.from(opaqueLayer(size).bytes).toString("base64")
+  const files = Array.from({ length: count }, (_, index) => [`${kind}${index}.js`, `${index} ${text}`.slice(0, size)])
+  return Object.fromEntries(files)
 }
 
 export const blobFile = (dir: string, digest: string): string => join(dir, "blobs", digest.replace(/^sha256:/, ""))

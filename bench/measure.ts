@@ -71,9 +71,10 @@ async function measureRivals(facade: Contender, lab: Lab): Promise<CachedResults
   const material: Material = lab.material
   const nginx = await startNginx(lab.work, material)
   const dockerRegistry = await startDockerRegistry(lab.work, material)
+  const files = await lab.startFiles()
   try {
-    return await measureCached([facade, nginx, dockerRegistry], material, lab.plan)
+    return await measureCached([{ ...facade, files }, nginx, dockerRegistry], material, lab.plan)
   } finally {
-    await Promise.all([nginx.process.stop(), dockerRegistry.process.stop()])
+    await Promise.all([nginx, dockerRegistry, files].map(({ process }) => process.stop()))
   }
 }

@@ -13,6 +13,11 @@ export interface Plan {
   readonly smallBytes: number
   readonly bigBytes: number
   readonly hugeBytes: number
+  /** Files inside an image. */
+  readonly smallFiles: number
+  readonly smallFileBytes: number
+  readonly largeFiles: number
+  readonly largeFileBytes: number
   /** Clients of one cold blob at the same time. */
   readonly herd: number
   /** Clients of the huge blob, of which half stop reading. */
@@ -41,6 +46,10 @@ export const FULL: Plan = {
   smallBytes: 4 * KIB,
   bigBytes: 256 * MIB,
   hugeBytes: 1024 * MIB,
+  smallFiles: 100,
+  smallFileBytes: 10 * KIB,
+  largeFiles: 4,
+  largeFileBytes: 5 * MIB,
   herd: 50,
   crowd: 200,
   crowdSeconds: 4,
@@ -62,6 +71,8 @@ export const QUICK: Plan = {
   smallBlobs: 3,
   bigBytes: 9 * MIB,
   hugeBytes: 17 * MIB,
+  smallFiles: 3,
+  largeFiles: 1,
   herd: 5,
   crowd: 6,
   crowdSeconds: 0.3,
