@@ -38,7 +38,7 @@ export function recordAccess(
   const route = fixed ?? routeOf(path)
   metrics.httpRequests.inc({ route, code: status })
   const seconds = (performance.now() - startedAt) / 1000
-  metrics.httpSeconds.observe({ route }, seconds)
+  metrics.httpSeconds.add({ route }, seconds)
   if (route === "manifest" || route === "blob") metrics.original.served(route, seconds, status >= 500)
   const { method } = request
   const record = (bytes: number, took: number, end: Fields = NOTHING) => {

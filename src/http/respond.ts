@@ -99,9 +99,12 @@ async function transfer(
 }
 
 function send(blob: BytesBlob | FileBlob, part: ByteRange, sending: Sending): Response {
-  if (blob.kind === "bytes") return new Response(blob.bytes.subarray(part.start, part.end), sending)
+  if (blob.kind === "bytes") return new Response(bytesOf(blob, part), sending)
   return fileResponse(blob.path, part, sending)
 }
+
+const bytesOf = ({ bytes }: BytesBlob, { start, end }: ByteRange): Uint8Array<ArrayBuffer> =>
+  end - start === bytes.byteLength ? bytes : bytes.subarray(start, end)
 
 /**
  * Bun would add a Content-Disposition with the name of the file, which an own header keeps it from. It also answers

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client"
 import { BusyCounter } from "./busy-counter.ts"
+import { BusyHistogram } from "./busy-histogram.ts"
 
 const SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120]
 const LABELS = ["method", "code"] as const
@@ -17,10 +18,13 @@ export function createFileMetrics(registry: Registry) {
       labelNames: LABELS,
       registers,
     }),
-    filesSeconds: seconds(
-      "http_server_requests_duration_seconds",
-      "Time until the answer for a file was ready to be sent",
-    ),
+    filesSeconds: new BusyHistogram({
+      name: "http_server_requests_duration_seconds",
+      help: "Time until the answer for a file was ready to be sent",
+      labelNames: LABELS,
+      buckets: SECONDS,
+      registers,
+    }),
     clientRequests: requests("http_client_requests_total", "Requests to registries, by method and status"),
     clientSeconds: seconds("http_client_requests_duration_seconds", "Time until a registry has answered"),
     fileSpaceBytes: new Gauge({

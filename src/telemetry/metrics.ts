@@ -1,5 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
 import { BusyCounter } from "./busy-counter.ts"
+import { BusyHistogram } from "./busy-histogram.ts"
+import type { LabelNames } from "./by-labels.ts"
 import { createFileMetrics } from "./file-metrics.ts"
 import { grpcMetrics } from "./grpc-metrics.ts"
 import { SOURCE_NAMES } from "./labels.ts"
@@ -45,8 +47,10 @@ function declarations(registry: Registry) {
     counter: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
       new Counter({ name: named(name), help, labelNames, registers }),
     /** For what is counted on every request. */
-    busyCounter: <Label extends string>(name: string, help: string, labelNames: readonly [Label, Label?]) =>
+    busyCounter: <Label extends string>(name: string, help: string, labelNames: LabelNames<Label>) =>
       new BusyCounter({ name: named(name), help, labelNames, registers }),
+    busyHistogram: <Label extends string>(name: string, help: string, labelNames: LabelNames<Label>) =>
+      new BusyHistogram({ name: named(name), help, labelNames, buckets: SECONDS, registers }),
     histogram: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
       new Histogram({ name: named(name), help, labelNames, buckets: SECONDS, registers }),
     gauge: <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
@@ -54,10 +58,10 @@ function declarations(registry: Registry) {
   }
 }
 
-function answers({ busyCounter, counter, gauge, histogram }: Declarations) {
+function answers({ busyCounter, busyHistogram, counter, gauge }: Declarations) {
   return {
     httpRequests: busyCounter("http_requests_total", "Requests answered, by route and status", ["route", "code"]),
-    httpSeconds: histogram("http_request_seconds", "Time until the answer was ready to be sent", ["route"]),
+    httpSeconds: busyHistogram("http_request_seconds", "Time until the answer was ready to be sent", ["route"]),
     idleClosed: counter("idle_closed_total", "Idle connections closed because few files were left", []),
     staleServed: counter("stale_served_total", "Manifests served as they were, because an upstream fails", []),
     configReloads: counter("config_reloads_total", "Files that were read again after a change", ["result"]),

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client"
 import { BusyCounter } from "./busy-counter.ts"
+import type { LabelNames } from "./by-labels.ts"
 import type { SourceName, UpstreamKind } from "./labels.ts"
 
 /** What a request is about, as far as the original's metrics tell. */
@@ -78,7 +79,7 @@ function declare(registry: Registry) {
   const registers = [registry]
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
     new Counter({ name: PREFIX + name, help, labelNames, registers })
-  const busyCounter = <Label extends string>(name: string, help: string, labelNames: readonly [Label, Label?]) =>
+  const busyCounter = <Label extends string>(name: string, help: string, labelNames: LabelNames<Label>) =>
     new BusyCounter({ name: PREFIX + name, help, labelNames, registers })
   const seconds = (name: string, help: string) =>
     new Histogram({ name: PREFIX + name, help, buckets: MANIFEST_SECONDS, registers })

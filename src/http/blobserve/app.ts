@@ -59,7 +59,7 @@ function count(
 ): void {
   const method = METHODS.has(request.method) ? request.method.toLowerCase() : "other"
   filesRequests.inc({ method, code: status })
-  filesSeconds.observe({ method, code: status }, (performance.now() - startedAt) / 1000)
+  filesSeconds.add({ method, code: status }, (performance.now() - startedAt) / 1000)
 }
 
 interface Asked {
