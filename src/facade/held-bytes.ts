@@ -1,7 +1,7 @@
 import type { ServedImage } from "./composer.ts"
 
-/** What an entry of a blob takes, with its sources: measured with images of many layers. */
-const BLOB_BYTES = 1024
+/** What an entry of a blob takes, with its sources and the headers that it is sent with: measured with images of many layers. */
+const BLOB_BYTES = 2048
 
 /** About what an image takes in memory, most of it manifests and configs. At least 1. */
 export function heldBytes({ blobs, documents }: ServedImage): number {
