@@ -145,6 +145,7 @@ export const PRODUCTION: Tuning = {
     capMs: 5000,
     patienceMs: 120_000,
     verifyFirstBytes: 8 * MIB,
+    hintHoldMs: 10_000,
     firstByteMs: 25_000,
     lingerMs: 5000,
     finishBytes: 64 * MIB,

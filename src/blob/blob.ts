@@ -45,7 +45,10 @@ export interface BlobSource {
   find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null>
   /** After so many milliseconds without a first byte, the next source is opened beside this one. Absent: never. */
   readonly hedgeMs?: number
-  /** Others have put there what it gives: where several sources together were wrong, it is the one that is blamed. */
+  /**
+   * Others have put there what it gives: that is verified before it is passed on, and where several sources together
+   * were wrong, this one is blamed.
+   */
   readonly isHint?: boolean
   /** Told that what it gave was not the blob. */
   wrong?(descriptor: Descriptor): Promise<void>

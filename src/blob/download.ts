@@ -5,6 +5,7 @@ import { createHasher, digestAlgorithm, type Hasher } from "../oci/digest.ts"
 import type { Attempts } from "./attempts.ts"
 import type { BlobSource, FileBlob } from "./blob.ts"
 import type { DownloadEvents } from "./download-events.ts"
+import type { HoldBack } from "./hold-back.ts"
 import { IntegrityError } from "./integrity-error.ts"
 import { openFirst } from "./open-first.ts"
 import { type Reader, Readers } from "./readers.ts"
@@ -16,10 +17,7 @@ export interface DownloadOptions {
   readonly attempts: Attempts
   readonly clock: Clock
   readonly openSpool: OpenSpool
-  /** The blob is small: its bytes leave only after all of it is verified, not just the last one of each response. */
-  readonly isSmall: boolean
-  /** All sources have been wrong before: the same, where the spool can hold it all. */
-  readonly isDistrusted: boolean
+  readonly holdBack: HoldBack
   readonly events: DownloadEvents
 }
 
@@ -194,8 +192,7 @@ export class Download {
   #limit(end: number): number {
     if (this.#state.kind === "failed") throw this.#state.error
     if (this.#state.kind === "verified") return end
-    const { isDistrusted, isSmall } = this.#options
-    return isSmall || (isDistrusted && !this.isWindow) ? 0 : Math.min(this.#have, end - 1)
+    return this.#options.holdBack.holdsAll(this.isWindow) ? 0 : Math.min(this.#have, end - 1)
   }
 
   async #fill(signal: AbortSignal): Promise<void> {
@@ -230,6 +227,7 @@ export class Download {
     const { size } = this.descriptor
     for await (const chunk of stream) {
       this.#contributors.add(source)
+      this.#options.holdBack.took(source)
       if (this.#have + chunk.byteLength > size) throw new OverlongError(`it sent more than the ${size} bytes announced`)
       await this.#take(chunk, spool)
     }
@@ -274,6 +272,7 @@ export class Download {
   async #restart(spool: Spool): Promise<void> {
     if (this.#exposed) return
     this.#contributors.clear()
+    this.#options.holdBack.restart()
     if (this.#have === 0) return
     this.#hasher = createHasher(digestAlgorithm(this.descriptor.digest))
     this.#have = 0

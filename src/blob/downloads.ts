@@ -11,6 +11,7 @@ import { type AttemptPolicy, Attempts } from "./attempts.ts"
 import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
 import { Download } from "./download.ts"
 import type { DownloadEvents } from "./download-events.ts"
+import { HoldBack, type HoldBackPolicy } from "./hold-back.ts"
 import { IntegrityError } from "./integrity-error.ts"
 import { measured } from "./measured.ts"
 import { readDownload, readWhole } from "./read-download.ts"
@@ -18,9 +19,7 @@ import type { Reader } from "./readers.ts"
 import type { OpenSpool } from "./spool.ts"
 import { Transfer } from "./transfer.ts"
 
-export interface DownloadPolicy extends Omit<AttemptPolicy, "clock"> {
-  /** Blobs up to this size are verified before their first byte leaves. */
-  readonly verifyFirstBytes: number
+export interface DownloadPolicy extends Omit<AttemptPolicy & HoldBackPolicy, "clock"> {
   /** How long a client waits for the first byte before it is told to come back; clients give up at 30 s. */
   readonly firstByteMs: number
   /** How long a transfer goes on without readers, unless a quarter of it is here already or little is missing. */
@@ -190,8 +189,7 @@ export class Downloads {
       attempts: new Attempts(descriptor, usable, { ...policy, clock }),
       clock,
       openSpool,
-      isSmall: descriptor.size <= policy.verifyFirstBytes,
-      isDistrusted: trusted.length === 0,
+      holdBack: new HoldBack({ ...policy, clock, size: descriptor.size, isDistrusted: trusted.length === 0 }),
       events: this.#events(descriptor, transfer),
     })
     this.#all.set(download, transfer)
