@@ -213,7 +213,15 @@ export const PRODUCTION: Tuning = {
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {
     source: { probeMs: 250, localMs: 1000, swarmMs: 2500, hedgeMs: 400, shunMs: 5 * 60_000 },
-    turns: { waitMs: 10_000, firstPollMs: 100, maxPollMs: 1000, renewMs: 5000, hasteMs: 60_000 },
+    turns: {
+      baseMs: 3000,
+      perMebibyteMs: 200,
+      waitMs: 10_000,
+      firstPollMs: 100,
+      maxPollMs: 1000,
+      renewMs: 5000,
+      hasteMs: 60_000,
+    },
     publish: {
       concurrency: 2,
       queueEntries: 256,
@@ -222,6 +230,8 @@ export const PRODUCTION: Tuning = {
       perMebibyteMs: 200,
       askMs: 5000,
       trustMs: 10 * 60_000,
+      attempts: 8,
+      retry: { baseMs: 1000, capMs: 5 * 60_000 },
     },
     breaker: { failures: 4, openMs: 10_000, maxOpenMs: 120_000 },
     egress: { connectMs: 500, firstByteMs: 3000, progressMs: 2000, trickleBytes: 512 * 1024, trickleMs: 2000 },

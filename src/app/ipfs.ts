@@ -71,6 +71,7 @@ export function buildIpfs(config: IpfsConfig, { store, redis }: Beside, tools: T
     breaker: breakers.add,
     allowPublicSwarm: config.allowPublicSwarm,
     policy: tuning.ipfs.publish,
+    random: tuning.random,
     published: async ({ descriptor }, cid) => {
       await pins.used(descriptor.digest)
       await replicas?.want(descriptor, cid)

@@ -1,4 +1,5 @@
 import type { FileBlob } from "../blob/blob.ts"
+import { type BackoffPolicy, backoffMs } from "../lib/backoff.ts"
 import type { Breaker } from "../lib/breaker.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Digest } from "../oci/digest.ts"
@@ -21,6 +22,9 @@ export interface PublishPolicy {
   readonly askMs: number
   /** How long the answer to whether the node is public holds. */
   readonly trustMs: number
+  /** How often an upload is tried, and how long it waits after a failure. */
+  readonly attempts: number
+  readonly retry: Omit<BackoffPolicy, "random">
 }
 
 export interface PublisherOptions {
@@ -33,25 +37,36 @@ export interface PublisherOptions {
   readonly breaker: Breaker
   readonly policy: PublishPolicy
   readonly clock: Clock
+  /** Between 0 and 1. */
+  readonly random: () => number
   readonly log: Logger
   readonly metrics: Metrics
   /** Told of every blob that others can have now. Never rejects. */
   readonly published: (file: FileBlob, cid: Cid) => Promise<void>
-  /** Told when a blob has left the queue, whatever became of it. */
+  /** Told when a blob can be had or the first attempt to add it has failed: nobody need wait for it any longer. */
   readonly settled: (digest: Digest) => void
+}
+
+interface Waiting {
+  readonly file: FileBlob
+  readonly failures: number
 }
 
 export type Published = "added" | "gone" | "public" | "mismatch" | "unpinned"
 
 const MEBIBYTE = 1024 * 1024
+/** What may be different the next time. */
+const PASSING: ReadonlySet<Published | "error" | "skipped"> = new Set(["error", "skipped", "unpinned"] as const)
 
 /**
  * Adds blobs to IPFS, from verified files, one after the other. The index is written last: what it names is pinned, and
- * its CID is the one that was computed here. A queue that is full drops what comes; nothing waits for it.
+ * its CID is the one that was computed here. What fails is tried again after a while, a few times. A queue that is full
+ * drops what comes; nothing waits for it.
  */
 export class Publisher {
   readonly #options: PublisherOptions
-  readonly #queue: FileBlob[] = []
+  readonly #queue: Waiting[] = []
+  /** In the queue, being added, and waiting for another attempt. */
   readonly #busy = new Set<Digest>()
   #bytes = 0
   #running = 0
@@ -65,17 +80,15 @@ export class Publisher {
   offer(file: FileBlob): void {
     const { queueBytes, queueEntries } = this.#options.policy
     const { digest, size } = file.descriptor
-    const isFull = this.#queue.length >= queueEntries || this.#bytes + size > queueBytes
+    const isFull = this.#busy.size - this.#running >= queueEntries || this.#bytes + size > queueBytes
     if (isFull || this.#busy.has(digest) || size === 0 || this.#shutdown.signal.aborted) {
       if (isFull) this.#count("dropped")
       this.#options.settled(digest)
       return
     }
     this.#busy.add(digest)
-    this.#queue.push(file)
     this.#bytes += size
-    this.#measure()
-    if (this.#running < this.#options.policy.concurrency) void this.#work()
+    this.#enqueue({ file, failures: 0 })
   }
 
   close(): void {
@@ -83,28 +96,53 @@ export class Publisher {
     this.#queue.length = 0
   }
 
+  #enqueue(waiting: Waiting): void {
+    this.#queue.push(waiting)
+    this.#measure()
+    if (this.#running < this.#options.policy.concurrency) void this.#work()
+  }
+
   async #work(): Promise<void> {
     this.#running += 1
-    for (let file = this.#queue.shift(); file !== undefined; file = this.#queue.shift()) {
-      await this.#publish(file)
-      const { digest, size } = file.descriptor
-      this.#bytes -= size
-      this.#busy.delete(digest)
-      this.#options.settled(digest)
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      const { file, failures } = next
+      const result = await this.#attempt(next)
+      this.#count(result)
+      if (failures === 0) this.#options.settled(file.descriptor.digest)
+      if (PASSING.has(result)) void this.#retry({ file, failures: failures + 1 })
+      else this.#leave(file)
       this.#measure()
     }
     this.#running -= 1
   }
 
-  async #publish(file: FileBlob): Promise<void> {
+  async #attempt({ failures, file }: Waiting): Promise<Published | "error" | "skipped"> {
     const { breaker, log } = this.#options
-    const { digest } = file.descriptor
     try {
-      this.#count((await breaker.run(() => this.publish(file))) ?? "skipped")
+      return (await breaker.run(() => this.publish(file))) ?? "skipped"
     } catch (error) {
-      this.#count("error")
-      log.warn("cannot add blob to IPFS", { digest, error })
+      const tell = failures === 0 ? log.warn : log.debug
+      tell("cannot add blob to IPFS", { digest: file.descriptor.digest, error })
+      return "error"
     }
+  }
+
+  async #retry(waiting: Waiting): Promise<void> {
+    const { clock, policy, random } = this.#options
+    const { signal } = this.#shutdown
+    if (waiting.failures >= policy.attempts) {
+      this.#count("dropped")
+      return this.#leave(waiting.file)
+    }
+    const waitMs = backoffMs(waiting.failures, { ...policy.retry, random })
+    await clock.sleep(waitMs, signal).catch(() => {})
+    if (signal.aborted) this.#leave(waiting.file)
+    else this.#enqueue(waiting)
+  }
+
+  #leave({ descriptor: { digest, size } }: FileBlob): void {
+    this.#bytes -= size
+    this.#busy.delete(digest)
   }
 
   /**

@@ -6,7 +6,9 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import type { Leases } from "./leases.ts"
 
 export interface TurnsPolicy {
-  /** How long a node waits for another to fetch and share a blob. */
+  /** How long a node waits for another to fetch and share a blob: so long, and so much per mebibyte, but no longer than the last. */
+  readonly baseMs: number
+  readonly perMebibyteMs: number
   readonly waitMs: number
   readonly firstPollMs: number
   readonly maxPollMs: number
@@ -21,6 +23,8 @@ export interface TurnsOptions {
   readonly clock: Clock
   readonly metrics: Metrics
 }
+
+const MEBIBYTE = 1024 * 1024
 
 /**
  * Lets one node fetch a cold blob from its upstream while the others wait a while for it to be shared. Nobody waits
@@ -64,7 +68,8 @@ export class Turns {
   async #wait(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
     const { clock, leases, policy } = this.#options
     const since = clock.now()
-    const waitMs = since < this.#hastyUntil ? 0 : policy.waitMs
+    const patienceMs = Math.min(policy.waitMs, policy.baseMs + (descriptor.size / MEBIBYTE) * policy.perMebibyteMs)
+    const waitMs = since < this.#hastyUntil ? 0 : patienceMs
     let pollMs = policy.firstPollMs
     for (;;) {
       const turn = await leases.take(descriptor.digest)

@@ -4,7 +4,7 @@ import type { FileBlob } from "../../src/blob/blob.ts"
 import { KnownCids } from "../../src/ipfs/known-cids.ts"
 import { Kubo } from "../../src/ipfs/kubo.ts"
 import { KuboControl } from "../../src/ipfs/kubo-control.ts"
-import { Publisher } from "../../src/ipfs/publisher.ts"
+import { Publisher, type PublishPolicy } from "../../src/ipfs/publisher.ts"
 import { PROFILES, type Profile } from "../../src/ipfs/unixfs.ts"
 import { Breaker } from "../../src/lib/breaker.ts"
 import { systemClock } from "../../src/lib/clock.ts"
@@ -14,14 +14,11 @@ import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { sha256 } from "../helpers/images.ts"
-import { type KuboServer, startKuboServer } from "../helpers/kubo-server.ts"
+import { type KuboServer, rpcError, startKuboServer } from "../helpers/kubo-server.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 
-interface Limits {
-  readonly queueEntries?: number
-  readonly queueBytes?: number
-}
+type Limits = Partial<PublishPolicy>
 
 describe("Publisher", () => {
   let server: KuboServer
@@ -48,6 +45,7 @@ describe("Publisher", () => {
       breaker: new Breaker({ ...PRODUCTION.ipfs.breaker, clock: systemClock, onChange: () => {} }),
       policy: { ...PRODUCTION.ipfs.publish, concurrency: 1, ...limits },
       clock: systemClock,
+      random: () => 0.5,
       log: silentLogger,
       metrics,
       published: async ({ descriptor }) => void published.push(descriptor.digest),
@@ -105,6 +103,61 @@ describe("Publisher", () => {
     goOn()
     await until(() => settled.length === 2)
     expect(server.asked("/api/v0/add")).toBe(1)
+  })
+
+  const fast = { baseMs: 1, capMs: 1 }
+
+  /** The next uploads are refused, so many. */
+  function refuse(times: number): void {
+    let left = times
+    server.roles.push((_, url) => {
+      if (url.pathname !== "/api/v0/add" || left === 0) return null
+      left -= 1
+      return rpcError("no space left")
+    })
+  }
+
+  test("an upload that fails is tried again, and nobody waits for that", async () => {
+    refuse(2)
+    const { count, publisher } = open({ retry: fast })
+    const one = await file("again")
+    publisher.offer(one)
+
+    await until(() => published.length === 1)
+    expect([await count("error"), await count("added"), await count("dropped")]).toEqual([2, 1, 0])
+    expect(settled).toEqual([one.descriptor.digest])
+  })
+
+  test("an upload that fails again and again is given up, and its place in the queue is free", async () => {
+    refuse(3)
+    const { count, publisher } = open({ retry: fast, attempts: 3, queueEntries: 1 })
+    publisher.offer(await file("never"))
+    await until(async () => (await count("dropped")) === 1)
+
+    publisher.offer(await file("next"))
+    await until(() => published.length === 1)
+    expect(server.asked("/api/v0/add")).toBe(4)
+  })
+
+  test("what waits for another attempt takes a place in the queue", async () => {
+    refuse(1)
+    const { count, publisher } = open({ retry: { baseMs: 60_000, capMs: 60_000 }, queueEntries: 1 })
+    publisher.offer(await file("first"))
+    await until(() => settled.length === 1)
+    publisher.offer(await file("second"))
+
+    expect([await count("error"), await count("dropped")]).toEqual([1, 1])
+    publisher.close()
+  })
+
+  test("what a node that looks public does not get is not tried again", async () => {
+    server.roles.push((_, url) => (url.pathname === "/api/v0/config/show" ? Response.json({ Bootstrap: 3 }) : null))
+    const { count, publisher } = open({ retry: fast })
+    publisher.offer(await file("private"))
+    await until(async () => (await count("public")) === 1)
+    publisher.offer(await file("private, too"))
+
+    await until(async () => (await count("public")) === 2)
   })
 
   test("what the store has removed meanwhile is no failure of the node", async () => {

@@ -9,8 +9,9 @@ import { createFakeClock, type FakeClock, until } from "../helpers/fake-clock.ts
 import { sha256 } from "../helpers/images.ts"
 import { never } from "../helpers/layers.ts"
 
-const { waitMs, hasteMs, renewMs } = PRODUCTION.ipfs.turns
+const { baseMs, waitMs, hasteMs, renewMs } = PRODUCTION.ipfs.turns
 const descriptor = { digest: parseDigest(sha256("a blob")), size: 6, mediaType: "text/plain" }
+const large = { ...descriptor, size: 1e9 }
 const found: ReadyBlob = { kind: "bytes", descriptor, bytes: new TextEncoder().encode("a blob") }
 
 describe("Turns", () => {
@@ -60,15 +61,22 @@ describe("Turns", () => {
   })
 
   test("nobody waits longer than a while, and after waiting in vain not at all for another", async () => {
-    const first = await settled(source.find(descriptor, never))
-    const second = await settled(source.find(descriptor, never))
+    const first = await settled(source.find(large, never))
+    const second = await settled(source.find(large, never))
     expect([first.result, second.result]).toEqual([null, null])
     expect(first.tookMs).toBeLessThan(waitMs + 1500)
     expect(first.tookMs).toBeGreaterThanOrEqual(waitMs)
     expect(second.tookMs).toBe(0)
 
     clock.advance(hasteMs)
-    expect((await settled(source.find(descriptor, never))).tookMs).toBeGreaterThanOrEqual(waitMs)
+    expect((await settled(source.find(large, never))).tookMs).toBeGreaterThanOrEqual(waitMs)
+  })
+
+  test("a small blob is waited for only a little, as another would have fetched it by then", async () => {
+    const { tookMs } = await settled(source.find(descriptor, never))
+
+    expect(tookMs).toBeGreaterThanOrEqual(baseMs)
+    expect(tookMs).toBeLessThan(baseMs + 1500)
   })
 
   test("without an answer about leases nobody waits", async () => {

@@ -1,9 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { type Cid, parseCid } from "../../src/ipfs/cid.ts"
+import { IpfsCluster } from "../../src/ipfs/cluster.ts"
+import { parseDigest } from "../../src/oci/digest.ts"
 import { crawl } from "../helpers/crawl.ts"
+import { testEgress } from "../helpers/egress.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { TestImage } from "../helpers/images.ts"
 import { type ClusterPeer, startIpfsCluster } from "../helpers/ipfs-cluster.ts"
 import { needsKubo } from "../helpers/kubo.ts"
+import { never } from "../helpers/layers.ts"
 import { eventually } from "../helpers/programs.ts"
 import { pullBlob, type SharingLab, startSharingLab } from "../helpers/sharing.ts"
 
@@ -88,6 +93,26 @@ describe.skipIf(required.isMissing)(`an IPFS Cluster of two peers${required.note
       expect((await peer(1).pin(cid))?.["allocations"]).toEqual([peer(0).id])
       expect(await lab.kubos[0].pins()).toContain(cid)
     }
+  })
+
+  test("asking again extends the time of replicas", async () => {
+    const { cids, image } = await pulled()
+    const [cid = ""] = cids
+    const [layer] = image.layers
+    const expires = async () => Date.parse(String((await peer(0).pin(cid))?.["expire_at"]))
+    const before = await expires()
+    const url = new URL(peer(0).url)
+    const cluster = new IpfsCluster({
+      url,
+      replicationMin: 1,
+      replicationMax: 2,
+      expireInMs: 60 * 86_400_000,
+      egress: testEgress(),
+    })
+    if (layer === undefined) throw new Error("There are layers")
+    await cluster.pin(parseCid(cid) as Cid, "again", { ...layer, digest: parseDigest(layer.digest) }, never)
+
+    expect(Math.round(((await expires()) - before) / 86_400_000)).toBe(30)
   })
 
   test("ipfs unpin takes it from both", async () => {
