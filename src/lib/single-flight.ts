@@ -48,6 +48,7 @@ export class SingleFlight<Key, Value> {
 
 /** Settles as `promise` does, but rejects with the signal's reason as soon as it is aborted. */
 export async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  promise.catch(() => {}) // the flight itself reports failures; a caller that left must not raise them twice
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const abort = () => reject(signal.reason)
@@ -56,6 +57,5 @@ export async function abortable<Value>(promise: Promise<Value>, signal: AbortSig
     return await Promise.race([promise, aborted])
   } finally {
     signal.removeEventListener("abort", abort)
-    promise.catch(() => {}) // the flight itself reports failures; a caller that left must not raise them twice
   }
 }

@@ -104,4 +104,17 @@ describe("abortable()", () => {
     await expect(waiting).rejects.toThrow("enough")
     reject(new Error("late"))
   })
+
+  test("swallows it also where the signal was aborted before", async () => {
+    const { promise, reject } = Promise.withResolvers<void>()
+    const unheard: unknown[] = []
+    const listen = (reason: unknown) => void unheard.push(reason)
+    process.on("unhandledRejection", listen)
+
+    await expect(abortable(promise, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough")
+    reject(new Error("late"))
+    await new Promise((resolve) => setTimeout(resolve))
+    process.off("unhandledRejection", listen)
+    expect(unheard).toEqual([])
+  })
 })
