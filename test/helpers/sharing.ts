@@ -1,6 +1,7 @@
 import { BINARY, type RunningFacade, startFacade } from "./facade.ts"
 import { image, layer, sha256, type TestImage } from "./images.ts"
 import { type KuboNode, needsNode, newSwarmKey, startKubo } from "./kubo.ts"
+import { freePort, scrape } from "./metrics.ts"
 import { eventually, type Outcome, run } from "./programs.ts"
 import { type RedisServer, startRedis } from "./redis-server.ts"
 import { tempDir } from "./temp-dir.ts"
@@ -21,6 +22,8 @@ export interface SharingLab {
   shared(image: TestImage): Promise<void>
   /** Bytes that the upstream has sent of a blob. */
   fetches(digest: string): number
+  /** One of its metrics, without the product's prefix. */
+  metric(facade: RunningFacade, name: string): Promise<number>
   stop(): Promise<void>
 }
 
@@ -32,14 +35,17 @@ export async function startSharingLab(): Promise<SharingLab> {
   await one.connect(two)
   const upstream = startUpstream()
   const running: RunningFacade[] = []
+  const metrics = new Map<RunningFacade, string>()
   const kubos = [one, two] as const
   return {
     redis,
     kubos,
     upstream,
     facade: async (node, reference, registry = {}, dir = tempDir()) => {
+      const prometheusAddr = `127.0.0.1:${freePort()}`
       const started = await startFacade({
         mode: "binary",
+        config: { prometheusAddr },
         dir,
         specs: { one: { baseRef: reference } },
         registry: {
@@ -50,6 +56,7 @@ export async function startSharingLab(): Promise<SharingLab> {
         },
       })
       running.push(started)
+      metrics.set(started, prometheusAddr)
       return started
     },
     command: async ({ dir }, verb, ...args) => await run([BINARY, "ipfs", verb, `${dir}/config.json`, ...args]),
@@ -68,6 +75,7 @@ export async function startSharingLab(): Promise<SharingLab> {
     },
     fetches: (digest) =>
       upstream.seen.filter(({ method, path }) => method === "GET" && path.endsWith(`/blobs/${digest}`)).length,
+    metric: async (facade, name) => (await scrape(metrics.get(facade) ?? ""))(name),
     stop: async () => {
       await Promise.all(running.map((facade) => facade.stop()))
       redis.thaw()

@@ -3,12 +3,33 @@ import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { TestImage } from "../helpers/images.ts"
 import { eventually } from "../helpers/programs.ts"
+import { startRedis } from "../helpers/redis-server.ts"
 import { pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
 
 setDefaultTimeout(120_000)
 
 /** What a dependency may cost the first pull that meets its trouble, on a machine that has other work, too. */
 const BOUND_MS = 4000
+
+interface Shared {
+  readonly node: RunningFacade
+  readonly image: TestImage
+  readonly reference: string
+}
+
+/** A body whose second half comes when something has happened. */
+function halfUntil(bytes: Uint8Array<ArrayBuffer>, happened: Promise<void>): Response {
+  const half = bytes.byteLength / 2
+  const body = new ReadableStream<Uint8Array>({
+    start: async (controller) => {
+      controller.enqueue(bytes.subarray(0, half))
+      await happened
+      controller.enqueue(bytes.subarray(half))
+      controller.close()
+    },
+  })
+  return new Response(body)
+}
 
 const required = sharingNeeds()
 describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${required.note}`, () => {
@@ -20,26 +41,37 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
   afterAll(async () => await lab?.stop())
 
   /** An image that node 0 has shared, and a fresh facade on node 1 that has composed it but has none of its layers. */
-  async function sharedImage(): Promise<{ readonly node: RunningFacade; readonly image: TestImage }> {
+  async function sharedImage(): Promise<Shared> {
     number += 1
     const { image, reference } = await lab.add(number)
     await crawl(await lab.facade(0, reference), "one")
     await lab.shared(image)
     const node = await lab.facade(1, reference)
     await node.get("/v2/fixed/one/manifests/latest")
-    return { node, image }
+    return { node, image, reference }
   }
 
   async function expectPulled(node: RunningFacade, image: TestImage): Promise<void> {
     for (const { digest } of image.layers) expect(await pullBlob(node, digest)).toBeLessThan(BOUND_MS)
   }
 
+  /** Pulls all layers, each within 2 s of what it takes a facade that shares nothing. They come from the upstream. */
+  async function expectDelayed({ image, node, reference }: Shared): Promise<void> {
+    const alone = await lab.facade(1, reference, { redis: { enabled: false }, ipfs: { enabled: false } })
+    await alone.get("/v2/fixed/one/manifests/latest")
+    for (const { digest } of image.layers) {
+      const before = lab.fetches(digest)
+      const undisturbed = await pullBlob(alone, digest)
+      expect((await pullBlob(node, digest)) - undisturbed).toBeLessThan(2000)
+      expect(lab.fetches(digest)).toBe(before + 2)
+    }
+  }
+
   test("D-9: Kubo is dead", async () => {
-    const { image, node } = await sharedImage()
+    const shared = await sharedImage()
     await lab.kubos[1].kill()
 
-    await expectPulled(node, image)
-    expect(lab.fetches(image.layers[1]?.digest ?? "")).toBe(2)
+    await expectDelayed(shared)
     await lab.kubos[1].start()
     await lab.kubos[1].connect(lab.kubos[0])
   })
@@ -53,10 +85,10 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
   })
 
   test("D-10: nobody has the content any more", async () => {
-    const { image, node } = await sharedImage()
+    const shared = await sharedImage()
     await lab.kubos[0].kill()
 
-    await expectPulled(node, image)
+    await expectDelayed(shared)
     await lab.kubos[0].start()
     await lab.kubos[1].connect(lab.kubos[0])
   })
@@ -68,11 +100,14 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
     const wrong = await lab.kubos[1].add(file, { "cid-version": "1", "raw-leaves": "true" })
     const keys = image.layers.map(({ digest }) => `rf:1:{${digest}}:b`)
     for (const key of keys) await lab.redis.cli("HSET", key, "c", wrong)
+    for (const { digest } of image.layers) await lab.redis.cli("SET", digest, wrong)
 
     await expectPulled(node, image)
+    expect(image.layers.map(({ digest }) => lab.fetches(digest))).toEqual([2, 2])
     await eventually(async () => {
-      const cids = await Promise.all(keys.map((key) => lab.redis.cli("HGET", key, "c")))
-      return cids.every((cid) => cid !== wrong) ? true : null
+      const ours = await Promise.all(keys.map((key) => lab.redis.cli("HGET", key, "c")))
+      const originals = await Promise.all(image.layers.map(({ digest }) => lab.redis.cli("GET", digest)))
+      return [...ours, ...originals].every((cid) => cid !== wrong) ? true : null
     })
   })
 
@@ -90,6 +125,39 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
 
     await expectPulled(node, image)
     lab.redis.thaw()
+  })
+
+  test("H2: Redis hangs now and then; what is on disk is served as if it were not there", async () => {
+    const { image, node } = await sharedImage()
+    await expectPulled(node, image)
+    for (let round = 0; round < 5; round += 1) {
+      lab.redis.freeze()
+      await expectPulled(node, image)
+      lab.redis.thaw()
+      await expectPulled(node, image)
+    }
+  })
+
+  test("D-11: Redis dies in the middle of a pull; the metric says so", async () => {
+    number += 1
+    const { image, reference } = await lab.add(number)
+    const redis = await startRedis()
+    const node = await lab.facade(1, reference, { redis: { enabled: true, singleHostAddr: redis.addr } })
+    await node.get("/v2/fixed/one/manifests/latest")
+    const { bytes, digest } = image.layers[1] ?? image.config
+    const { promise: isDead, resolve: died } = Promise.withResolvers<void>()
+    lab.upstream.roles.push((_, url) => (url.pathname.endsWith(digest) ? halfUntil(bytes, isDead) : null))
+
+    const pulled = pullBlob(node, digest)
+    await eventually(async () => (lab.fetches(digest) > 0 ? true : null))
+    await redis.stop()
+    died()
+    await pulled
+    lab.upstream.roles.pop()
+    await eventually(async () => {
+      await node.get("/v2/fixed/one/manifests/latest")
+      return (await lab.metric(node, 'breaker_open{dependency="redis"}')) === 1 ? true : null
+    })
   })
 
   test("H3: Redis is flushed", async () => {
@@ -122,6 +190,7 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
 
     await crawl(node, "one")
     expect(lab.fetches(image.layers[1]?.digest ?? "")).toBe(1)
+    await eventually(async () => ((await lab.metric(node, 'breaker_open{dependency="redis"}')) === 1 ? true : null))
   })
 
   test("H7: layers are not added to a node that strangers can find", async () => {

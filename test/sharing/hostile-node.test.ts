@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { PRODUCTION, type Tuning } from "../../src/tuning.ts"
-import { type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { freePort } from "../helpers/free-port.ts"
 import { type Content, image, layer, type TestImage } from "../helpers/images.ts"
 import { cidOf, type KuboRole, type KuboServer, startKuboServer } from "../helpers/kubo-server.ts"
@@ -16,6 +16,11 @@ setDefaultTimeout(60_000)
 const BIG = 9 * 1024 * 1024
 /** What a node's trouble may cost a pull, with reserve for a machine that has other work, too. */
 const BOUND_MS = 3500
+
+/** The compiled program, unless a test has to end it or to change its numbers. */
+type How = Pick<FacadeOptions, "mode" | "tuning" | "registry">
+/** Holds nothing back that comes from the node. */
+const HASTY: Tuning = { ...PRODUCTION, downloads: { ...PRODUCTION.downloads, hintHoldMs: 0 } }
 
 /** Bytes that are sent as they are pulled, without a length. */
 const body = (pull: (send: (bytes: Uint8Array) => void, end: () => void) => Promise<void> | void): Response =>
@@ -72,13 +77,10 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
     return { reference: `${upstream.host}/lab/hostile${number}:1`, image: sample }
   }
 
-  async function start(
-    reference: string,
-    registry: Readonly<Record<string, unknown>> = {},
-    tuning: Tuning = PRODUCTION,
-  ): Promise<RunningFacade> {
+  async function start(reference: string, { registry, ...how }: How = {}): Promise<RunningFacade> {
     const facade = await startFacade({
-      tuning,
+      mode: "binary",
+      ...how,
       specs: { one: { baseRef: reference } },
       registry: { redis: { enabled: true, singleHostAddr: redis.addr }, ipfs: kubo.config, ...registry },
       config: { prometheusAddr: `127.0.0.1:${metricsPort}` },
@@ -91,10 +93,10 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   /** A facade that is told that the node has all layers, which it has. */
   async function shared(
     count = 1,
-    tuning: Tuning = PRODUCTION,
+    how: How = {},
   ): Promise<{ readonly facade: RunningFacade; readonly layers: readonly Content[] }> {
     const { image: sample, reference } = await newImage(count)
-    const facade = await start(reference, {}, tuning)
+    const facade = await start(reference, how)
     for (const { bytes, digest } of sample.layers) await redis.cli("HSET", `rf:1:{${digest}}:b`, "c", kubo.put(bytes))
     return { facade, layers: sample.layers }
   }
@@ -160,7 +162,7 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   })
 
   test("wrong content that comes so slowly that it was passed on is broken off, forgotten, and right when asked again", async () => {
-    const { facade, layers } = await shared(1, { ...PRODUCTION, downloads: { ...PRODUCTION.downloads, hintHoldMs: 0 } })
+    const { facade, layers } = await shared(1, { mode: "source", tuning: HASTY })
     const blob = only(layers)
     const wrong = kubo.put(new Uint8Array(blob.size))
     await redis.cli("HSET", `rf:1:{${blob.digest}}:b`, "c", wrong)
@@ -214,7 +216,7 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   })
 
   test("a client that leaves in the middle of a blob leaves nothing behind at the node", async () => {
-    const { facade, layers } = await shared()
+    const { facade, layers } = await shared(1, { mode: "source" })
     let isCancelled = false
     const slow = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
@@ -258,10 +260,13 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   })
 
   describe("when something is added", () => {
-    async function pulled(role: KuboRole): Promise<{ readonly facade: RunningFacade; readonly blob: Content }> {
+    async function pulled(
+      role: KuboRole,
+      how: How = {},
+    ): Promise<{ readonly facade: RunningFacade; readonly blob: Content }> {
       const { image: sample, reference } = await newImage()
       kubo.roles.push(role)
-      const facade = await start(reference)
+      const facade = await start(reference, how)
       await pullBlob(facade, only(sample.layers).digest)
       return { facade, blob: only(sample.layers) }
     }
@@ -335,7 +340,10 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
     })
 
     test("it never answers: the process still ends, and pulls go on", async () => {
-      const { facade } = await pulled(onAdd(() => new Promise<Response>(() => {})))
+      const { facade } = await pulled(
+        onAdd(() => new Promise<Response>(() => {})),
+        { mode: "source" },
+      )
       await until(() => kubo.asked("/api/v0/add") > 0)
 
       const stopped = facade.stop()
@@ -383,7 +391,7 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   test("a user and password in its address are sent as such, and shown nowhere", async () => {
     const { image: sample, reference } = await newImage()
     const ipfsAddr = kubo.url.replace("//", "//facade:se%3Acret@")
-    const facade = await start(reference, { ipfs: { ...kubo.config, ipfsAddr } })
+    const facade = await start(reference, { registry: { ipfs: { ...kubo.config, ipfsAddr } } })
     await pullBlob(facade, only(sample.layers).digest)
     await until(() => kubo.pins.size > 0)
 
