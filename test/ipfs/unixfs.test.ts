@@ -1,4 +1,8 @@
 import { describe, expect, test } from "bun:test"
+import { importBytes } from "ipfs-unixfs-importer"
+import { fixedSize } from "ipfs-unixfs-importer/chunker"
+import { balanced } from "ipfs-unixfs-importer/layout"
+import type { CID } from "multiformats/cid"
 import { PROFILE_NAMES } from "../../src/config/sharing.ts"
 import { type Cid, derivedCid, parseCid } from "../../src/ipfs/cid.ts"
 import { PROFILES, type Profile, UnixfsHasher } from "../../src/ipfs/unixfs.ts"
@@ -41,6 +45,24 @@ describe("the CID of content", () => {
 
   test("every profile that a configuration can name exists", () => {
     expect(Object.keys(PROFILES)).toEqual(PROFILE_NAMES)
+  })
+
+  test("C-10: is that of another implementation", async () => {
+    const nowhere = { put: async (cid: CID) => cid }
+    for (const size of [0, 1, 262_144, 262_145, MIB, MIB + 1, 5_000_000, 46_000_000]) {
+      const bytes = new Uint8Array(size)
+      for (let index = 0; index < size; index += 97) bytes[index] = (index * 2_654_435_761) >>> 24
+      for (const { name, chunkBytes, links } of Object.values(PROFILES)) {
+        const how = {
+          cidVersion: 1,
+          rawLeaves: true,
+          chunker: fixedSize({ chunkSize: chunkBytes }),
+          layout: balanced({ maxChildrenPerNode: links }),
+        } as const
+        const { cid } = await importBytes(bytes, nowhere, how)
+        expect(`${size} ${name} ${cidOf(bytes, { name })}`).toBe(`${size} ${name} ${cid}`)
+      }
+    }
   })
 
   const required = needs("ipfs")

@@ -3,7 +3,7 @@ import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { TestImage } from "../helpers/images.ts"
 import { eventually } from "../helpers/programs.ts"
-import { startRedis } from "../helpers/redis-server.ts"
+import { startRedis, startRedisSentinel } from "../helpers/redis-server.ts"
 import { pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
 
 setDefaultTimeout(120_000)
@@ -181,6 +181,40 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
 
     await expectPulled(node, image)
     await lab.redis.cli("CONFIG", "SET", "maxmemory", "0")
+  })
+
+  test("H3: Redis throws out whatever it likes", async () => {
+    const { image, node } = await sharedImage()
+    await lab.redis.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await lab.redis.cli("CONFIG", "SET", "maxmemory", "1")
+
+    await expectPulled(node, image)
+    await lab.redis.cli("CONFIG", "SET", "maxmemory", "0")
+    await lab.redis.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+  })
+
+  test("H3: the master of Redis dies, and a replica takes its place", async () => {
+    number += 1
+    const { image, reference } = await lab.add(number)
+    const { master, replica, sentinel } = await startRedisSentinel("main")
+    const node = await lab.facade(1, reference, {
+      redis: { enabled: true, sentinel: { master: "main", addrs: [sentinel.addr] } },
+    })
+    await node.get("/v2/fixed/one/manifests/latest")
+    await eventually(async () => ((await master.cli("EXISTS", `nfo.${image.manifest.digest}`)) === "1" ? true : null))
+    await master.stop()
+
+    await expectPulled(node, image)
+    await eventually(async () => ((await replica.cli("SET", "x", "it is the master")) === "OK" ? true : null), 30_000)
+    await replica.cli("DEL", `resolve.${reference}`)
+    const images = [image, (await lab.add(900 + number)).image]
+    await eventually(async () => {
+      const [now = image] = images.reverse()
+      lab.upstream.add(`lab/sample${number}`, "1", now) // a tag that moves is told to all nodes
+      await node.get("/v2/fixed/one/manifests/latest")
+      return (await replica.cli("EXISTS", `resolve.${reference}`)) === "1" ? true : null
+    }, 60_000)
+    for (const server of [replica, sentinel]) await server.stop()
   })
 
   test("D-11, H1: Redis is not there when the process starts", async () => {

@@ -55,7 +55,6 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   })
   beforeEach(async () => {
     for (const facade of running.splice(0)) await facade.stop()
-    metricsPort = freePort()
     kubo?.stop()
     kubo = startKuboServer()
     upstream.roles.length = 0
@@ -78,6 +77,7 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   }
 
   async function start(reference: string, { registry, ...how }: How = {}): Promise<RunningFacade> {
+    metricsPort = freePort()
     const facade = await startFacade({
       mode: "binary",
       ...how,

@@ -27,6 +27,7 @@ describe.skipIf(required.isMissing)(`two nodes with Kubo and Redis${required.not
     const again = await crawl(second, "one").finally(() => lab.upstream.roles.pop())
 
     expect(again).toEqual(pulled)
+    expect(image.layers.map(({ digest }) => lab.fetches(digest))).toEqual([1, 1])
     expect(lab.upstream.seen.slice(before).filter(isBlob)).toEqual([])
   })
 
