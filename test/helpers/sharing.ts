@@ -33,6 +33,8 @@ export async function startSharingLab(): Promise<SharingLab> {
   const swarmKey = newSwarmKey()
   const [redis, one, two] = await Promise.all([startRedis(), startKubo({ swarmKey }), startKubo({ swarmKey })])
   await one.connect(two)
+  await passes(one, two, 70_001)
+  await passes(two, one, 70_002)
   const upstream = startUpstream()
   const running: RunningFacade[] = []
   const metrics = new Map<RunningFacade, string>()
@@ -85,6 +87,13 @@ export async function startSharingLab(): Promise<SharingLab> {
       upstream.stop()
     },
   }
+}
+
+/** The first content that passes takes a node longer than all that follows, and tests are of those. */
+async function passes(from: KuboNode, to: KuboNode, seed: number): Promise<void> {
+  const path = `${tempDir()}/first`
+  await Bun.write(path, noise(seed, 3_000_000))
+  await to.read(await from.add(path, { "cid-version": "1", "raw-leaves": "true", pin: "false" }))
 }
 
 /** Pulls one blob and says how long it took, in milliseconds. Rejects when the bytes are wrong. */
