@@ -46,8 +46,11 @@ export interface KuboPorts {
   readonly swarm: number
 }
 
-/** Where there is no Kubo, and where it is asked for, a node made of helia stands in. */
-const isHelia = process.env["TEST_IPFS"] === "helia" || findProgram("ipfs") === null
+/**
+ * Where there is no Kubo, and where it is asked for, a node made of helia stands in. It may come to its first byte later
+ * than the program asks the upstream as well.
+ */
+export const isHelia = process.env["TEST_IPFS"] === "helia" || findProgram("ipfs") === null
 if (isHelia) process.stderr.write("Tests of sharing run on IPFS nodes made of helia instead of Kubo.\n")
 
 /** Besides an IPFS node, which there always is. */

@@ -1,6 +1,7 @@
+import { expect } from "bun:test"
 import { BINARY, type RunningFacade, startFacade } from "./facade.ts"
-import { image, layer, sha256, type TestImage } from "./images.ts"
-import { type KuboNode, needsNode, newSwarmKey, startKubo } from "./kubo.ts"
+import { type Content, image, layer, sha256, type TestImage } from "./images.ts"
+import { isHelia, type KuboNode, needsNode, newSwarmKey, startKubo } from "./kubo.ts"
 import { freePort, scrape } from "./metrics.ts"
 import { eventually, type Outcome, run } from "./programs.ts"
 import { type RedisServer, startRedis } from "./redis-server.ts"
@@ -94,6 +95,15 @@ async function passes(from: KuboNode, to: KuboNode, seed: number): Promise<void>
   const path = `${tempDir()}/first`
   await Bun.write(path, noise(seed, 3_000_000))
   await to.read(await from.add(path, { "cid-version": "1", "raw-leaves": "true", pin: "false" }))
+}
+
+/** So often the upstream was asked for each of these; where helia stands in, perhaps once more by each facade. */
+export function expectFetches(lab: SharingLab, blobs: readonly Pick<Content, "digest">[], times: number): void {
+  const spare = isHelia ? 2 : 0
+  for (const { digest } of blobs) {
+    const fetches = lab.fetches(digest)
+    expect([fetches, fetches >= times && fetches <= times + spare]).toEqual([fetches, true])
+  }
 }
 
 /** Pulls one blob and says how long it took, in milliseconds. Rejects when the bytes are wrong. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { crawl } from "../helpers/crawl.ts"
 import { startFacade } from "../helpers/facade.ts"
 import { eventually } from "../helpers/programs.ts"
-import { pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
+import { expectFetches, pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
 
 setDefaultTimeout(120_000)
 
@@ -80,7 +80,7 @@ describe.skipIf(required.isMissing)(`the compiled program with Kubo and Redis${r
     })
 
     for (const { digest } of image.layers) await pullBlob(facade, digest)
-    expect(image.layers.map(({ digest }) => lab.fetches(digest))).toEqual([1, 1])
+    expectFetches(lab, image.layers, 1)
   })
 
   test("a node that is killed while it fetches holds the other up for no longer than its turn", async () => {
@@ -109,6 +109,6 @@ describe.skipIf(required.isMissing)(`the compiled program with Kubo and Redis${r
     const nodes = await Promise.all([lab.facade(0, reference), lab.facade(1, reference)])
 
     await Promise.all(nodes.map((node) => crawl(node, "one")))
-    expect(image.layers.map(({ digest }) => lab.fetches(digest))).toEqual([1, 1])
+    expectFetches(lab, image.layers, 1)
   })
 })

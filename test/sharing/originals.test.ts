@@ -3,8 +3,9 @@ import { parseCid } from "../../src/ipfs/cid.ts"
 import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { Content, TestImage } from "../helpers/images.ts"
+import { isHelia } from "../helpers/kubo.ts"
 import { eventually } from "../helpers/programs.ts"
-import { pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
+import { expectFetches, pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
 
 setDefaultTimeout(120_000)
 
@@ -65,7 +66,7 @@ describe.skipIf(required.isMissing)(`beside the original's fleet, the compiled p
     }
 
     await pullBlob(second, layer.digest)
-    expect(lab.fetches(layer.digest)).toBe(1)
+    expectFetches(lab, [layer], 1)
     const cid = await lab.redis.cli("GET", layer.digest)
     expect(await lab.redis.cli("GET", `mtype:${layer.digest}`)).toBe(layer.mediaType)
     expect(Buffer.compare(await lab.kubos[0].read(cid), layer.bytes)).toBe(0)
@@ -139,7 +140,7 @@ describe.skipIf(required.isMissing)(`beside the original's fleet, the compiled p
     expect(manifests.flatMap(({ layers }) => layers.map(({ digest, mediaType }) => [digest, mediaType]))).toEqual(
       image.layers.map(({ digest, mediaType }) => [digest, mediaType]),
     )
-    expect(lab.upstream.seen.slice(before)).toEqual([])
+    if (!isHelia) expect(lab.upstream.seen.slice(before)).toEqual([])
   })
 
   test("C-9: leaves in Redis and Kubo what the original's fleet finds there", async () => {

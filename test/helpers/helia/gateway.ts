@@ -21,9 +21,8 @@ export function heliaGateway(helia: HeliaNode) {
   async function send(cid: CID, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const left = new AbortController()
     response.on("close", () => left.abort())
-    const size = Number(
-      (await files.stat(cid, { signal: AbortSignal.any([left.signal, AbortSignal.timeout(RETRIEVAL_MS)]) })).size,
-    )
+    const signal = AbortSignal.any([left.signal, AbortSignal.timeout(RETRIEVAL_MS)])
+    const size = Number((await files.stat(cid, { signal })).size)
     const { status, start, end } = rangeOf(request.headers.range, size)
     response.writeHead(status, {
       "content-type": "application/octet-stream",
@@ -34,7 +33,7 @@ export function heliaGateway(helia: HeliaNode) {
     })
     if (request.method === "HEAD" || start === end) return void response.end()
     // A failure in the middle cuts the connection, so that the answer is shorter than its length
-    const reading = { offset: start, length: end - start, signal: left.signal, blockReadConcurrency: READ_AHEAD }
+    const reading = { offset: start, length: end - start, signal, blockReadConcurrency: READ_AHEAD }
     await pipeline(Readable.from(files.cat(cid, reading)), response)
   }
 

@@ -9,6 +9,16 @@ import { FsBlockstore } from "blockstore-fs"
 import { FsDatastore } from "datastore-fs"
 import { createHeliaLight } from "helia"
 
+const PATIENCE_MS = 60_000
+
+/** Blocks that were asked for, left and asked for again are sent again, and slow nodes are waited for. */
+const BITSWAP = {
+  doNotResendBlockWindow: 0,
+  messageSendTimeout: PATIENCE_MS,
+  messageReceiveTimeout: PATIENCE_MS,
+  sendBlocksTimeout: PATIENCE_MS,
+}
+
 export type HeliaNode = Awaited<ReturnType<typeof startHelia>>
 
 /** Speaks Bitswap over TCP on loopback, knows only the nodes that it is connected to, and keeps everything in `dir`. */
@@ -22,8 +32,9 @@ export async function startHelia(dir: string, swarmPort: number) {
     connectionEncrypters: [plaintext()], // it is all on loopback, and Bun has no ChaCha20-Poly1305 for Noise
     streamMuxers: [yamux({ streamOptions: { initialStreamWindowSize: 4 * 1024 * 1024 } })],
     services: { identify: identify() },
+    connectionMonitor: { enabled: false }, // a machine that has much to do is no reason to part
   })
-  const helia = withBitswap(node)
+  const helia = withBitswap(node, BITSWAP)
   await helia.start()
   return helia
 }
