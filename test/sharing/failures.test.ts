@@ -3,7 +3,7 @@ import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import type { TestImage } from "../helpers/images.ts"
 import { eventually } from "../helpers/programs.ts"
-import { startRedis, startRedisSentinel } from "../helpers/redis-server.ts"
+import { type RedisServer, startRedis, startRedisSentinel } from "../helpers/redis-server.ts"
 import { expectFetches, pullBlob, type SharingLab, sharingNeeds, startSharingLab } from "../helpers/sharing.ts"
 
 setDefaultTimeout(120_000)
@@ -38,7 +38,11 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
   beforeAll(async () => {
     lab = await startSharingLab()
   })
-  afterAll(async () => await lab?.stop())
+  const servers: RedisServer[] = []
+  afterAll(async () => {
+    for (const server of servers) await server.stop()
+    await lab?.stop()
+  })
 
   /** An image that node 0 has shared, and a fresh facade on node 1 that has composed it but has none of its layers. */
   async function sharedImage(): Promise<Shared> {
@@ -154,6 +158,7 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
     number += 1
     const { image, reference } = await lab.add(number)
     const redis = await startRedis()
+    servers.push(redis)
     const node = await lab.facade(1, reference, { redis: { enabled: true, singleHostAddr: redis.addr } })
     await node.get("/v2/fixed/one/manifests/latest")
     const { bytes, digest } = image.layers[1] ?? image.config
@@ -209,6 +214,7 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
     number += 1
     const { image, reference } = await lab.add(number)
     const { master, replica, sentinel } = await startRedisSentinel("main")
+    servers.push(master, replica, sentinel)
     const node = await lab.facade(1, reference, {
       redis: { enabled: true, sentinel: { master: "main", addrs: [sentinel.addr] } },
     })
@@ -226,7 +232,6 @@ describe.skipIf(required.isMissing)(`a pull does not depend on Redis and Kubo${r
       await node.get("/v2/fixed/one/manifests/latest")
       return (await replica.cli("EXISTS", `resolve.${reference}`)) === "1" ? true : null
     }, 60_000)
-    for (const server of [replica, sentinel]) await server.stop()
   })
 
   test("D-11, H1: Redis is not there when the process starts", async () => {
