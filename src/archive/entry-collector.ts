@@ -5,9 +5,13 @@ import type { LayerEntry } from "./layer-entry.ts"
 import type { TarMember } from "./tar-member.ts"
 import type { TarSink } from "./tar-reader.ts"
 
+/** No system makes a symlink to a longer path. */
+const MAX_TARGET = 4096
+
 export interface EntryLimits {
+  /** Of entries, and of the directories that they are in. */
   readonly maxEntries: number
-  /** Of all names and link targets together. */
+  /** Of all paths and link targets together. */
   readonly maxNameBytes: number
 }
 
@@ -25,6 +29,7 @@ export class EntryCollector implements TarSink {
   readonly #limits: EntryLimits
   /** Entries that were not taken yet, and how much content they need. */
   #fresh: { readonly entry: LayerEntry; readonly until: number }[] = []
+  #freshParents = 0
   #reading: Reading | null = null
   #nameBytes = 0
 
@@ -33,14 +38,14 @@ export class EntryCollector implements TarSink {
     this.#limits = limits
   }
 
-  /** True when an entry is complete that was not taken yet. */
-  get hasFresh(): boolean {
-    return this.#fresh.length > 0
+  /** Entries that are complete and were not taken yet, and the directories that are known by them alone. */
+  get fresh(): number {
+    return this.#fresh.length + this.#freshParents
   }
 
   member(member: TarMember): void {
-    this.#count(member)
     const path = this.entries.place(member.name)
+    this.#count(path, member.link)
     if (path === "" && member.type !== "directory") throw new ArchiveError("the root is no directory")
     if (member.type === "file") {
       const hasher = new Bun.CryptoHasher("sha256")
@@ -68,18 +73,24 @@ export class EntryCollector implements TarSink {
     const count = this.#fresh.findIndex(({ until }) => until > position)
     const ready = count === -1 ? this.#fresh : this.#fresh.slice(0, count)
     this.#fresh = count === -1 ? [] : this.#fresh.slice(count)
+    this.#freshParents = 0
     return ready.map(({ entry }) => entry)
   }
 
   #add(entry: LayerEntry): void {
+    const before = this.entries.parents
     this.entries.add(entry)
+    this.#freshParents += Math.max(0, this.entries.parents - before)
     this.#fresh.push({ entry, until: this.#frames.position })
   }
 
-  #count({ name, link }: TarMember): void {
-    this.#nameBytes += name.length + link.length
+  #count(path: string, link: string): void {
+    if (link.length > MAX_TARGET) throw new ArchiveError(`the target of a link has more than ${MAX_TARGET} bytes`)
+    this.#nameBytes += path.length + link.length
     if (this.entries.size >= this.#limits.maxEntries)
       throw new ArchiveError(`it has more than ${this.#limits.maxEntries} entries`)
+    if (this.entries.parents >= this.#limits.maxEntries)
+      throw new ArchiveError(`it has more than ${this.#limits.maxEntries} directories`)
     if (this.#nameBytes > this.#limits.maxNameBytes)
       throw new ArchiveError(`its names have more than ${this.#limits.maxNameBytes} bytes together`)
   }

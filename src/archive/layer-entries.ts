@@ -1,11 +1,19 @@
 import { ArchiveError } from "./archive-error.ts"
 import { EntryTable } from "./entry-table.ts"
 import type { LayerEntry, LayerTree } from "./layer-entry.ts"
-import { ancestorsOf, cleanPath, joinPath, type LayerPath, nameOf, parentOf } from "./layer-path.ts"
+import { cleanPath, joinPath, type LayerPath, parentOf } from "./layer-path.ts"
 
 const MAX_LINKS = 40
-/** No archive of a real tree puts anything in the place of a directory; each time, all entries are looked at. */
+/** No archive of a real tree puts anything in the place of a directory; each time makes every look-up longer. */
 const MAX_REPLACED = 64
+
+/** What was below a directory when something else took its place. */
+interface Removal {
+  /** Of the paths below, with its slash. */
+  readonly prefix: string
+  /** Rows that were there. */
+  readonly rows: number
+}
 
 /**
  * The entries of one archive, put where extracting it would put them: a later entry replaces an earlier one, and what is
@@ -14,28 +22,41 @@ const MAX_REPLACED = 64
 export class LayerEntries implements LayerTree {
   isComplete = false
   readonly #table = new EntryTable()
-  /** Rows that a later entry has replaced together with the directory that they were in. */
-  readonly #gone = new Set<number>()
-  readonly #parents = new Set<LayerPath>()
-  #replaced = 0
+  readonly #removals: Removal[] = []
+  /** Every directory that has something below it, with the row that says so; with each of them, all above it. */
+  readonly #parents = new Map<LayerPath, number>()
 
   /** Of all entries, also of those that were replaced. */
   get size(): number {
     return this.#table.count
   }
 
+  /** Directories that have something below them, also those that were replaced. */
+  get parents(): number {
+    return this.#parents.size
+  }
+
   /** The place of a name, with the archive's own symlinks on the way to it resolved. Throws ArchiveError. */
   place(name: string): LayerPath {
-    const path = cleanPath(name)
-    const parent = parentOf(path)
-    return parent === "" ? path : joinPath(this.#resolve(parent), nameOf(path))
+    let path = cleanPath(name)
+    for (let links = 0; ; links += 1) {
+      const below = this.#firstUnknown(path)
+      const row = below.length === path.length ? -1 : this.#rowOf(below)
+      if (row === -1 || this.#table.type(row) !== "symlink") return path
+      if (links === MAX_LINKS) throw new ArchiveError("an entry is below too many symlinks")
+      const { link } = this.#table.entry(row)
+      const base = link.startsWith("/") ? "" : parentOf(below)
+      path = cleanPath(joinPath(cleanPath(`${base}/${link}`), path.slice(below.length + 1)))
+    }
   }
 
   /** Throws ArchiveError for archives that replace directories all the time. */
   add(entry: LayerEntry): void {
-    if (entry.type !== "directory" && this.#parents.has(entry.path)) this.#removeBelow(entry.path)
+    if (entry.type !== "directory" && this.hasBelow(entry.path)) this.#removeBelow(entry.path)
+    const row = this.#table.count
     this.#table.add(entry)
-    for (const ancestor of ancestorsOf(entry.path)) this.#parents.add(ancestor)
+    for (let above = parentOf(entry.path); above !== "" && !this.hasBelow(above); above = parentOf(above))
+      this.#parents.set(above, row)
   }
 
   find(path: LayerPath): LayerEntry | null {
@@ -44,7 +65,9 @@ export class LayerEntries implements LayerTree {
   }
 
   hasBelow(path: LayerPath): boolean {
-    return path === "" ? this.#table.count > 0 : this.#parents.has(path)
+    if (path === "") return this.#table.count > 0
+    const row = this.#parents.get(path)
+    return row !== undefined && !this.#isGone(path, row)
   }
 
   /** In the order of paths. */
@@ -52,51 +75,36 @@ export class LayerEntries implements LayerTree {
     const rows = new Uint32Array(this.#table.count).map((_, row) => row)
     rows.sort((one, other) => this.#table.compare(one, other))
     for (const row of rows) {
-      const isLatest = this.#table.find(this.#table.path(row)) === row
-      if (isLatest && !this.#gone.has(row)) yield this.#table.entry(row)
+      const path = this.#table.path(row)
+      const isLatest = this.#table.find(path) === row
+      if (isLatest && !this.#isGone(path, row)) yield this.#table.entry(row)
     }
   }
 
   /** -1: there is none. */
   #rowOf(path: LayerPath): number {
     const row = this.#table.find(path)
-    return this.#gone.has(row) ? -1 : row
+    return row === -1 || this.#isGone(path, row) ? -1 : row
   }
 
   #removeBelow(path: LayerPath): void {
-    this.#replaced += 1
-    if (this.#replaced > MAX_REPLACED) throw new ArchiveError(`it replaces more than ${MAX_REPLACED} directories`)
+    if (this.#removals.length === MAX_REPLACED)
+      throw new ArchiveError(`it replaces more than ${MAX_REPLACED} directories`)
     this.#parents.delete(path)
-    for (let row = 0; row < this.#table.count; row += 1) {
-      const below = this.#table.path(row)
-      if (!below.startsWith(`${path}/`)) continue
-      this.#gone.add(row)
-      this.#parents.delete(below)
-    }
+    this.#removals.push({ prefix: `${path}/`, rows: this.#table.count })
   }
 
-  #resolve(path: LayerPath): LayerPath {
-    let done = ""
-    let todo = path.split("/")
-    for (let links = 0; todo.length > 0; ) {
-      const next = joinPath(done, todo.shift() ?? "")
-      const row = this.#rowOf(next)
-      if (row === -1 || this.#table.type(row) !== "symlink") {
-        done = next
-        continue
-      }
-      const { link } = this.#table.entry(row)
-      links += 1
-      if (links > MAX_LINKS) throw new ArchiveError("an entry is below too many symlinks")
-      const base = link.startsWith("/") ? "" : parentOf(next)
-      todo = [...splitPath(cleanPath(`${base}/${link}`)), ...todo]
-      done = ""
-    }
-    return done
+  #isGone(path: LayerPath, row: number): boolean {
+    return this.#removals.some(({ prefix, rows }) => row < rows && path.startsWith(prefix))
+  }
+
+  /** The beginning of a path up to where nothing is known to be below; no symlink stands on the way to it. */
+  #firstUnknown(path: LayerPath): LayerPath {
+    let below = path
+    for (let above = parentOf(path); above !== "" && !this.hasBelow(above); above = parentOf(above)) below = above
+    return below
   }
 }
-
-const splitPath = (path: LayerPath): string[] => (path === "" ? [] : path.split("/"))
 
 /** The order of bytes, which latin1 texts have in any locale. */
 export const byBytes = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)

@@ -5,6 +5,8 @@ export type LayerPath = string
 
 const MAX_PATH = 4096
 const MAX_COMPONENT = 255
+/** Real trees are less than a hundred deep; every part is a directory to be known. */
+const MAX_DEPTH = 256
 
 /** Cleans a name of an archive; ".." at the root stays there, as in a chroot. Throws ArchiveError for names no system takes. */
 export function cleanPath(name: string): LayerPath {
@@ -16,6 +18,7 @@ export function cleanPath(name: string): LayerPath {
     if (component === "..") components.pop()
     else if (component !== "" && component !== ".") components.push(component)
   }
+  if (components.length > MAX_DEPTH) throw new ArchiveError(`a path has more than ${MAX_DEPTH} parts`)
   return components.join("/")
 }
 

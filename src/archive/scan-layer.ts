@@ -22,6 +22,8 @@ export type NextPiece = () => Promise<Uint8Array<ArrayBuffer> | null>
 const PARALLEL = 4
 /** When no more comes for so long, what has come is handed on as it is. */
 const IDLE_MS = 3
+/** Entries that are handed on at once: whoever takes them does nothing else meanwhile. */
+const MAX_FRESH = 2000
 
 /**
  * Reads a layer once, in any compression. What it finds goes to `emit` as soon as it is found. Gives the index of the
@@ -41,25 +43,31 @@ export async function scanLayer(
     written.push(...batch.frames)
     if (batch.frames.length + batch.entries.length > 0) await emit(batch)
   }
+  const flush = async () => {
+    frames.flush()
+    await hand(0)
+  }
+  const read = async (piece: Uint8Array<ArrayBuffer>) => {
+    archive.write(piece)
+    while (archive.step()) {
+      if (frames.waiting >= PARALLEL) await hand(PARALLEL - 1)
+      if (collector.fresh >= MAX_FRESH) await flush()
+    }
+    piece.buffer.transfer(0) // given back now, not when the collector finds it
+  }
   try {
     for (let next = nextPiece(); ; ) {
-      if (collector.hasFresh && (await isIdle(next))) {
-        frames.flush()
-        await hand(0)
-      }
+      if (collector.fresh > 0 && (await isIdle(next))) await flush()
       const piece = await next
       if (piece === null) break
       next = nextPiece()
-      archive.write(piece)
-      while (archive.step()) if (frames.waiting >= PARALLEL) await hand(PARALLEL - 1)
-      piece.buffer.transfer(0) // given back now, not when the collector finds it
+      await read(piece)
     }
     archive.end()
   } finally {
     archive.close()
   }
-  frames.flush()
-  await hand(0)
+  await flush()
   return encodeIndex(() => collector.entries.entries(), written)
 }
 

@@ -131,6 +131,14 @@ describe("scanInWorker()", () => {
     expect(index.frames.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(big.length + 7)
   })
 
+  test("hands over few entries at once, also where none has content, so that whoever takes them is never busy for long", async () => {
+    const names = Array.from({ length: 9000 }, (_, at) => `d${at % 10}/f${at}`)
+    const { batches } = await scan(gzipSync(rawTar(names.map((name) => ({ name })))), { maxEntries: 10_000 })
+
+    expect(Math.max(...batches.map(({ entries }) => entries.length))).toBeLessThan(3000)
+    expect(batches.flatMap(({ entries }) => entries.map(({ path }) => path))).toEqual(names)
+  })
+
   test.each([
     ["gzip", gzipSync(rawTar([FILE]))],
     [
@@ -175,6 +183,18 @@ describe("scanInWorker()", () => {
       /entries/,
     ],
     [
+      "too many directories",
+      rawTar(Array.from({ length: 9 }, (_, at) => ({ name: `${at}/a/b/f` }))),
+      { maxEntries: 20 },
+      /directories/,
+    ],
+    [
+      "short names below links to long ones",
+      rawTar([symlink("l", "d".repeat(100)), ...Array.from({ length: 9 }, (_, at) => ({ name: `l/${at}` }))]),
+      { maxNameBytes: 1000 },
+      /names/,
+    ],
+    [
       "too many names",
       rawTar(Array.from({ length: 11 }, (_, at) => ({ name: `f${at}` }))),
       { maxNameBytes: 10 },
@@ -182,6 +202,13 @@ describe("scanInWorker()", () => {
     ],
     ["a name that no system takes", rawTar(pax(record("path", "x".repeat(256)), FILE)), {}, /255 bytes/],
     ["a path that no system takes", rawTar(pax(record("path", `${"xx/".repeat(1400)}f`), FILE)), {}, /4096 bytes/],
+    ["a path that is deeper than any", rawTar(pax(record("path", `${"x/".repeat(256)}f`), FILE)), {}, /256 parts/],
+    [
+      "a target that no system takes",
+      rawTar(pax(record("linkpath", "x/".repeat(2049)), symlink("l", "x"))),
+      {},
+      /4096 bytes/,
+    ],
     [
       "an extended header that is too large",
       rawTar([{ name: "pax", flag: "x", content: new Uint8Array(2 * MIB) }, FILE]),

@@ -140,6 +140,7 @@ describe("/-/api/v1/images", () => {
     ["a layout that is not listed", () => "oci:/etc:latest", 403],
     ["no image", () => "", 404],
     ["a path behind the image", () => `${name}:1/app`, 404],
+    ["a path that no image has", () => `${name}:1?path=${"x/".repeat(256)}f`, 404],
   ])("refuses %s", async (_, path, status) => {
     for (const kind of ["api/v1/images", "images"]) {
       const response = await server.get(`/-/${kind}/${path()}`)

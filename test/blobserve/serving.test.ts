@@ -118,6 +118,9 @@ describe("files of an image", () => {
     ["an encoding that is none", "/%zz"],
     ["a name with NUL", "/index.html%00"],
     ["a path that is not in its shortest form", "//index.html"],
+    ["a name that no system takes", `/${"x".repeat(256)}`],
+    ["a path that is deeper than any", `/${"x/".repeat(256)}f`],
+    ["a path that is so below the workdir alone", `/${"x/".repeat(255)}f`],
   ])("answer an error for %s, which nobody keeps", async (_, path) => {
     const response = await server.get(at(path))
 

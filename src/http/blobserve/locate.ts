@@ -1,6 +1,6 @@
-import { cleanPath, joinPath, type LayerPath } from "../../archive/layer-path.ts"
+import { joinPath, type LayerPath } from "../../archive/layer-path.ts"
 import type { FileQuery, Files, FoundFile } from "../../blobserve/files.ts"
-import type { FileTarget } from "./path.ts"
+import { type FileTarget, pathInImage } from "./path.ts"
 
 export type Located =
   | { readonly kind: "file"; readonly file: FoundFile; readonly path: LayerPath }
@@ -15,7 +15,7 @@ export async function locate(
   { target, workdir }: { readonly target: FileTarget; readonly workdir: LayerPath },
   signal: AbortSignal,
 ): Promise<Located> {
-  const path = cleanPath(`${workdir}/${target.path}`)
+  const path = pathInImage(`${workdir}/${target.path}`)
   const page = joinPath(path, "index.html")
   if (!target.isDirectory) {
     const found = await files.find(query, path, signal)

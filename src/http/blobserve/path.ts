@@ -2,6 +2,7 @@ import { cleanPath, type LayerPath } from "../../archive/layer-path.ts"
 import { type Digest, parseDigest } from "../../oci/digest.ts"
 import { RegistryError } from "../../oci/error.ts"
 import { isTag } from "../../oci/reference.ts"
+import { errorText } from "../../telemetry/log.ts"
 import { decodeBytes } from "./encoding.ts"
 
 /** What a request's path names. */
@@ -32,7 +33,16 @@ export function parseFilePath(pathname: string, layouts: readonly string[]): Fil
   const path = rest[0] === SEPARATOR ? rest.slice(1) : rest
   if (path.slice(0, -1).includes("") || path.some((part) => part === "." || part === ".."))
     throw new RegistryError("NAME_INVALID", "Cannot read the path: it is not in its shortest form", { status: 404 })
-  return { ...image, path: cleanPath(path.join("/")), isDirectory: path.at(-1) === "" }
+  return { ...image, path: pathInImage(path.join("/")), isDirectory: path.at(-1) === "" }
+}
+
+/** Throws RegistryError for what is no path in any image. */
+export function pathInImage(text: string): LayerPath {
+  try {
+    return cleanPath(text)
+  } catch (cause) {
+    throw new RegistryError("NAME_INVALID", `Cannot read the path: ${errorText(cause)}`, { status: 404, cause })
+  }
 }
 
 /** What then holds a separator or a NUL was an attempt to be clever. */

@@ -1,4 +1,4 @@
-import { cleanPath, joinPath, type LayerPath } from "../../../archive/layer-path.ts"
+import { joinPath, type LayerPath } from "../../../archive/layer-path.ts"
 import { listDirectory } from "../../../blobserve/directory.ts"
 import type { FileQuery } from "../../../blobserve/files.ts"
 import { Inspection } from "../../../blobserve/inspection.ts"
@@ -7,7 +7,7 @@ import { plainText } from "../answer.ts"
 import { decodeBytes } from "../encoding.ts"
 import { inTime } from "../in-time.ts"
 import type { BlobserveAppOptions } from "../options.ts"
-import { parseFilePath } from "../path.ts"
+import { parseFilePath, pathInImage } from "../path.ts"
 import type { ServedRepository } from "../repository.ts"
 import { encodedPath } from "./names.ts"
 import { imagePage, PAGE_POLICY, waitingPage } from "./page.ts"
@@ -42,7 +42,7 @@ function parseSought(url: string): Sought | null {
   const prefix = [PAGES, DATA].find((one) => pathname.startsWith(one))
   if (prefix === undefined) return null
   const path = decodeBytes(/[?&]path=([^&]*)/.exec(query)?.[1] ?? "") ?? ""
-  return { image: pathname.slice(prefix.length).replace(/\/$/, ""), path: cleanPath(path), isData: prefix === DATA }
+  return { image: pathname.slice(prefix.length).replace(/\/$/, ""), path: pathInImage(path), isData: prefix === DATA }
 }
 
 const dataAnswer = (view: ImageView | null): Response =>
