@@ -6,7 +6,6 @@ import {
   joinPath,
   type LayerPath,
   opaqueMarkerOf,
-  parentOf,
   whiteoutOf,
 } from "../archive/layer-path.ts"
 
@@ -27,8 +26,11 @@ type Node =
   | Extract<Resolved, { readonly kind: "absent" | "undecided" }>
 
 const MAX_LINKS = 40
+/** Far more than a way in a real image has; links could make one that nobody waits for the end of. */
+const MAX_STEPS = 1000
 const ABSENT = { kind: "absent" } as const
 const IMPLIED = { kind: "implied" } as const
+const NOWHERE = { path: "", seen: 0 } as const
 const DIRECTORY = { kind: "directory" } as const
 
 /**
@@ -44,18 +46,26 @@ export function resolvePath(stack: LayerStack, path: LayerPath): Resolved {
   return walk(stack, path)
 }
 
+/** A directory, without links on the way to it. */
+interface Place {
+  readonly path: LayerPath
+  /** How many layers, from the top, what is in it can come from. */
+  readonly seen: number
+}
+
 interface Walk {
-  /** A directory, without links on the way to it. */
-  done: LayerPath
-  todo: string[]
+  /** The root first. */
+  readonly done: Place[]
+  readonly todo: string[]
   links: number
 }
 
 /** Component by component, as an operating system does. */
 function walk(stack: LayerStack, path: LayerPath): Resolved {
-  const way: Walk = { done: "", todo: path.split("/"), links: 0 }
-  while (way.todo.length > 0) {
-    const end = step(stack, way)
+  const root = { path: "", seen: seenIn(stack, "", stack.length) }
+  const way: Walk = { done: [root], todo: path.split("/"), links: 0 }
+  for (let steps = 0; way.todo.length > 0; steps += 1) {
+    const end = steps < MAX_STEPS ? step(stack, way) : ABSENT
     if (end !== null) return end
   }
   return DIRECTORY
@@ -63,20 +73,31 @@ function walk(stack: LayerStack, path: LayerPath): Resolved {
 
 /** Null: there is more to walk. */
 function step(stack: LayerStack, way: Walk): Resolved | null {
-  const next = way.todo.shift() ?? ""
-  const here = next === ".." ? parentOf(way.done) : joinPath(way.done, next)
-  const node = next === ".." ? IMPLIED : target(stack, findNode(stack, here))
+  const name = way.todo.shift() ?? ""
+  return name === ".." ? goUp(way) : goDown(stack, way, name)
+}
+
+function goUp({ done }: Walk): null {
+  if (done.length > 1) done.pop()
+  return null
+}
+
+function goDown(stack: LayerStack, way: Walk, name: string): Resolved | null {
+  const { done, todo } = way
+  const parent = done.at(-1) ?? NOWHERE
+  const path = joinPath(parent.path, name)
+  const node = target(stack, findNode(stack, path, { to: parent.seen, hides: isRemoved }))
   if (node.kind === "absent" || node.kind === "undecided") return node
   if (node.kind === "entry" && node.entry.type === "symlink") return follow(way, node.entry)
-  if (node.kind === "entry" && node.entry.type !== "directory") return way.todo.length === 0 ? settled(node) : ABSENT
-  way.done = here
+  if (node.kind === "entry" && node.entry.type !== "directory") return todo.length === 0 ? settled(node) : ABSENT
+  done.push({ path, seen: seenIn(stack, path, parent.seen) })
   return null
 }
 
 function follow(way: Walk, { link }: LayerEntry): Resolved | null {
   way.links += 1
   if (way.links > MAX_LINKS || link === "") return ABSENT
-  if (link.startsWith("/")) way.done = ""
+  if (link.startsWith("/")) way.done.length = 1
   way.todo.unshift(...link.split("/").filter((part) => part !== "" && part !== "."))
   return null
 }
@@ -90,22 +111,33 @@ function settled({ entry, layer }: Extract<Node, { kind: "entry" }>): Resolved {
 function target(stack: LayerStack, node: Node): Node {
   let found = node
   while (found.kind === "entry" && found.entry.type === "hardlink") {
-    found = findNode(stack, cleanPath(found.entry.link), found.layer + 1)
+    found = findNode(stack, cleanPath(found.entry.link), { from: found.layer + 1 })
     if (found.kind === "implied" || (found.kind === "entry" && found.entry.type === "directory")) return ABSENT
   }
   return found
 }
 
-/** What stands at exactly this path, from layer `from` downwards; links are not followed. */
-function findNode(stack: LayerStack, path: LayerPath, from = 0): Node {
+interface Span {
+  readonly from?: number
+  readonly to?: number
+  /** True when a layer lets nothing of the layers below it be seen at the path. */
+  readonly hides?: (tree: LayerTree, path: LayerPath) => boolean
+}
+
+/** What stands at exactly this path, from layer `from` downwards to before `to`; links are not followed. */
+function findNode(
+  stack: LayerStack,
+  path: LayerPath,
+  { from = 0, to = stack.length, hides = hidesBelow }: Span = {},
+): Node {
   let above: Node = ABSENT
-  for (let layer = from; layer < stack.length; layer += 1) {
+  for (let layer = from; layer < to; layer += 1) {
     const tree = stack[layer] ?? null
     const found = entryOf(tree, path, layer)
     if (found.kind === "entry" && above === IMPLIED && !mayBeBelow(found.entry)) return IMPLIED
     if (tree === null || found.kind !== "absent") return found
     if (tree.hasBelow(path)) above = IMPLIED
-    if (hidesBelow(tree, path)) break
+    if (hides(tree, path)) break
   }
   return above
 }
@@ -119,13 +151,28 @@ function entryOf(tree: LayerTree | null, path: LayerPath, layer: number): Exclud
 /** Runtimes put what is below a directory without an entry through a symlink of a lower layer. */
 const mayBeBelow = ({ type }: LayerEntry): boolean => type === "directory" || type === "symlink"
 
-/** True when a layer lets nothing of the layers below it be seen at a path. */
-function hidesBelow(tree: LayerTree, path: LayerPath): boolean {
-  if (tree.find(whiteoutOf(path)) !== null || tree.find(opaqueMarkerOf("")) !== null) return true
-  for (const ancestor of ancestorsOf(path)) {
-    const entry = tree.find(ancestor)
-    if (entry !== null && entry.type !== "directory") return true
-    if (tree.find(whiteoutOf(ancestor)) !== null || tree.find(opaqueMarkerOf(ancestor)) !== null) return true
+/** How many layers, from the top and of the first `above`, what is in a directory can come from. */
+function seenIn(stack: LayerStack, dir: LayerPath, above: number): number {
+  for (let layer = 0; layer < above; layer += 1) {
+    const tree = stack[layer] ?? null
+    if (tree === null || hidesIn(tree, dir)) return layer + 1
   }
+  return above
+}
+
+const isRemoved = (tree: LayerTree, path: LayerPath): boolean => tree.find(whiteoutOf(path)) !== null
+
+/** True when a layer lets nothing of the layers below it be seen in a directory. */
+function hidesIn(tree: LayerTree, dir: LayerPath): boolean {
+  if (tree.find(opaqueMarkerOf(dir)) !== null) return true
+  if (dir === "") return false
+  const entry = tree.find(dir)
+  return (entry !== null && entry.type !== "directory") || isRemoved(tree, dir)
+}
+
+/** The same, for what stands at a path, wherever on the way to it that is decided. */
+function hidesBelow(tree: LayerTree, path: LayerPath): boolean {
+  if (isRemoved(tree, path) || hidesIn(tree, "")) return true
+  for (const ancestor of ancestorsOf(path)) if (hidesIn(tree, ancestor)) return true
   return false
 }

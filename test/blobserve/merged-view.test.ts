@@ -102,6 +102,34 @@ describe("resolvePath()", () => {
     expect(look([layer([...chain, file("l60")])], "l30")).toBe("l60")
   })
 
+  test("looks a fixed number of times into each layer for each part of a way, however deep it is", () => {
+    const dir = Array.from({ length: 45 }, () => "d").join("/")
+    const counts = { found: 0 }
+    const counted = (tree: LayerTree): LayerTree => ({
+      isComplete: tree.isComplete,
+      hasBelow: (path) => tree.hasBelow(path),
+      entries: () => tree.entries(),
+      find: (path) => {
+        counts.found += 1
+        return tree.find(path)
+      },
+    })
+    const low = layer([file(`${dir}/f`), symlink(`${dir}/l`, "f")])
+    const layers = [low, ...Array.from({ length: 10 }, (_, at) => layer([file(`${at}`)]))].map(counted)
+    const straight = layers.length * 45 * 3
+
+    expect(look(layers, `${dir}/l`)).toBe(`${dir}/f`)
+    expect(counts.found).toBeLessThan(straight + layers.length * 46 * 6)
+  })
+
+  test("gives up on a link that goes to and fro for ever", () => {
+    const chain = Array.from({ length: 38 }, (_, at) => symlink(`m${at}`, `${"d/../".repeat(18)}m${at + 1}`))
+    const layers = [layer([directory("d"), ...chain, file("m38")])]
+
+    expect(look(layers, "m15")).toBe("m38")
+    expect(look(layers, "m0")).toBe("absent")
+  })
+
   test("sees through a link to a directory what an upper layer has put below it without an entry of its own", () => {
     const low = layer([directory("usr"), directory("usr/lib"), file("usr/lib/a"), symlink("lib", "usr/lib")])
     const high = layer([file("lib/b")])
