@@ -5,7 +5,7 @@ import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { layerHistory } from "../oci/history.ts"
 import { formatPlatform } from "../oci/platform.ts"
-import { fateOf } from "./directory.ts"
+import { Fates } from "./fates.ts"
 import type { FoundImage } from "./found-image.ts"
 
 export interface LayerReport {
@@ -32,19 +32,26 @@ export interface ImageReport {
 
 /** The layers that are composed here tell so in their history. */
 const ADDED = /^registry-facade: /
-/** Entries that are looked at before others get their turn. */
-const TURN = 2000
+/** Entries, and layers that are looked into for them, before others get their turn. */
+const TURN = 5000
 
 /** What images consist of, for people. */
 export class Inspection {
-  readonly #known = new LRUCache<string, ImageReport>({ max: 200 })
+  readonly #known = new LRUCache<string, Promise<ImageReport>>({ max: 200 })
 
-  /** `indexes` are of all layers, the lowest first. */
+  /** `indexes` are of all layers, the lowest first. What was begun goes on for whoever asks next. */
   async report(image: FoundImage, indexes: readonly LayerIndex[]): Promise<ImageReport> {
-    const { variant } = image
-    const key = `${image.root} ${variant.manifest.blob.descriptor.digest}`
+    const key = `${image.root} ${image.variant.manifest.blob.descriptor.digest}`
     const known = this.#known.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) return await known
+    const report = this.#make(image, indexes)
+    this.#known.set(key, report)
+    report.catch(() => this.#known.delete(key))
+    return await report
+  }
+
+  async #make(image: FoundImage, indexes: readonly LayerIndex[]): Promise<ImageReport> {
+    const { variant } = image
     const history = layerHistory(variant.config)
     const layers: LayerReport[] = []
     for (const [at, { descriptor }] of image.layers.entries()) {
@@ -53,22 +60,25 @@ export class Inspection {
       layers.push({ descriptor, createdBy, origin, ...(await countFiles(indexes, at)) })
     }
     const manifest = variant.manifest.blob.descriptor.digest
-    const report = { digest: image.root, manifest, platform: formatPlatform(variant.platform), layers }
-    this.#known.set(key, report)
-    return report
+    return { digest: image.root, manifest, platform: formatPlatform(variant.platform), layers }
   }
 }
 
 async function countFiles(indexes: readonly LayerIndex[], layer: number) {
   const counts = { files: 0, bytes: 0, unseenFiles: 0, unseenBytes: 0 }
-  let seen = 0
+  const fates = new Fates(indexes, layer)
+  let entries = 0
+  let turn = 0
   for (const { path, size, type } of indexes[layer]?.entries() ?? []) {
-    seen += 1
-    if (seen % TURN === 0) await Bun.sleep(0)
+    entries += 1
+    if (entries + fates.looks - turn > TURN) {
+      turn = entries + fates.looks
+      await Bun.sleep(0)
+    }
     if (type === "directory" || isWhiteoutName(nameOf(path))) continue
     counts.files += 1
     counts.bytes += size
-    if (fateOf(indexes, path, { layer, isDirectory: false }) === null) continue
+    if (fates.of(path, false) === null) continue
     counts.unseenFiles += 1
     counts.unseenBytes += size
   }
