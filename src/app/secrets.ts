@@ -1,6 +1,6 @@
 import type { RegistryConfig } from "../config/load.ts"
 import { askHelper } from "../credentials/credential-helper.ts"
-import { parseDockerConfig } from "../credentials/docker-config.ts"
+import { type DockerConfig, parseDockerConfig } from "../credentials/docker-config.ts"
 import { DockerKeychain } from "../credentials/docker-keychain.ts"
 import { type Login, PasswordKeychain } from "../credentials/password-keychain.ts"
 import { proxyEnvironment } from "../egress/proxy.ts"
@@ -26,7 +26,7 @@ const NO_KEYCHAIN: Keychain = { find: async () => null, forget: () => {} }
 /** Opens docker's file, if there is one, and follows its changes. Rejects when it cannot be used. */
 export async function openDockerSecrets({ dockerAuth }: RegistryConfig, tools: Tools): Promise<DockerSecrets> {
   if (dockerAuth === null) return { keychain: NO_KEYCHAIN, close: () => {} }
-  const file = await watch("dockerAuth", dockerAuth, parseDockerConfig, tools)
+  const file = await watch("dockerAuth", dockerAuth, (text) => readDockerAuth(dockerAuth, text, tools), tools)
   return { keychain: dockerKeychain(file, tools), close: () => file.close() }
 }
 
@@ -56,8 +56,15 @@ export async function openSecrets({ upstreams }: RegistryConfig, others: Keychai
   return { keychain: new PasswordKeychain(logins, others), authorities, close }
 }
 
+function readDockerAuth(path: string, text: string, { log }: Tools): DockerConfig {
+  const config = parseDockerConfig(text)
+  for (const problem of config.problems)
+    log.error("cannot use an entry of dockerAuth, nothing is sent for it; the others are used", { path, problem })
+  return config
+}
+
 function dockerKeychain(
-  file: WatchedFile<ReturnType<typeof parseDockerConfig>>,
+  file: WatchedFile<DockerConfig>,
   { log, tuning: { clock, credentials, proxies } }: Tools,
 ): DockerKeychain {
   const env = { ...process.env, ...proxyEnvironment(proxies) }

@@ -1,10 +1,15 @@
 import { parseJsonText } from "../lib/json-text.ts"
+import { redactText } from "../lib/redact.ts"
 import { canonicalHost, type Repository } from "../oci/reference.ts"
+import { errorText } from "../telemetry/log.ts"
 import type { Credential } from "../upstream/keychain.ts"
 
-/** Where the credential for a repository is: in the file itself, or with a helper that knows it by `server`. */
+/**
+ * Where the credential for a repository is: in the file itself, or with a helper that knows it by `server`. What is
+ * stored is null where the entry cannot be used: then none is sent, not that of another entry.
+ */
 export type Entry =
-  | { readonly kind: "stored"; readonly credential: Credential }
+  | { readonly kind: "stored"; readonly credential: Credential | null }
   | { readonly kind: "helper"; readonly helper: string; readonly server: string }
 
 /** A docker config.json, as far as it is about credentials. */
@@ -13,6 +18,8 @@ export interface DockerConfig {
   readonly entries: ReadonlyMap<string, Entry>
   /** The helper for everything that has no entry. */
   readonly store: string | null
+  /** What is wrong with single entries, by their keys; never what stands there. */
+  readonly problems: readonly string[]
 }
 
 /** The name under which Docker's own clients keep credentials of Docker Hub. */
@@ -20,23 +27,44 @@ const DOCKER_HUB_SERVER = "https://index.docker.io/v1/"
 
 /**
  * Reads Docker's config.json, and the auth.json of containers (containers-auth.json(5)), whose keys may hold a path.
- * Throws an error that names the key which is wrong, and never what stands there.
+ * An entry that is wrong costs its own hosts their credential; for a file that is, an error is thrown that names the
+ * key, and never what stands there.
  */
 export function parseDockerConfig(text: string): DockerConfig {
   const file = asRecord(parseJsonText(text).value, "the document")
   const entries = new Map<string, Entry>()
-  for (const [key, value] of Object.entries(asRecord(file["auths"], '"auths"'))) {
-    const credential = readCredential(asRecord(value, `"auths" of ${key}`), key)
-    if (credential !== null) entries.set(canonicalKey(key), { kind: "stored", credential })
+  const problems: string[] = []
+  const read = (section: string, toEntry: (key: string, value: unknown) => Entry | null) => {
+    for (const [key, value] of Object.entries(asRecord(file[section], `"${section}"`))) {
+      try {
+        const entry = toEntry(key, value)
+        if (entry !== null) entries.set(canonicalKey(key), entry)
+      } catch (error) {
+        problems.push(errorText(error))
+        if (!entries.has(canonicalKey(key))) entries.set(canonicalKey(key), { kind: "stored", credential: null })
+      }
+    }
   }
+  read("auths", (key, value) => {
+    const credential = readCredential(asRecord(value, `"auths" of ${redactText(key)}`), redactText(key))
+    return credential === null ? null : { kind: "stored", credential }
+  })
   // A helper is asked even where the file holds something: it is what docker asks, and the newer of the two
-  for (const [key, value] of Object.entries(asRecord(file["credHelpers"], '"credHelpers"'))) {
-    const helper = helperName(value, `"credHelpers" of ${key}`)
-    entries.set(canonicalKey(key), { kind: "helper", helper, server: serverOf(key) })
+  read("credHelpers", (key, value) => {
+    const helper = helperName(value, `"credHelpers" of ${redactText(key)}`)
+    return { kind: "helper", helper, server: serverOf(key) }
+  })
+  return { entries, store: readStore(file["credsStore"], problems), problems }
+}
+
+function readStore(value: unknown, problems: string[]): string | null {
+  if (value === undefined || value === null || value === "") return null
+  try {
+    return helperName(value, '"credsStore"')
+  } catch (error) {
+    problems.push(errorText(error))
+    return null
   }
-  const store = file["credsStore"]
-  const isStoreSet = store !== undefined && store !== null && store !== ""
-  return { entries, store: isStoreSet ? helperName(store, '"credsStore"') : null }
 }
 
 /** The entry that fits best: the longest path, then the host, then the helper for everything. Null: there is none. */

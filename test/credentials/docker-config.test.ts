@@ -102,16 +102,7 @@ describe("parseDockerConfig()", () => {
     ["nothing", "", /the document is empty/],
     ["a list", "[]", /the document is not an object/],
     ["auths that are a text", '{"auths":"s3cret"}', /"auths" is not an object/],
-    ["an entry that is a text", '{"auths":{"x.io":"s3cret"}}', /"auths" of x.io is not an object/],
-    ["auth that is a number", '{"auths":{"x.io":{"auth":7}}}', /"auth" of x.io is not a text/],
-    ["auth without a colon", '{"auths":{"x.io":{"auth":"czNjcmV0"}}}', /"auth" of x.io is not "user:password"/],
-    [
-      "a token with a line break",
-      '{"auths":{"x.io":{"registrytoken":"s3cret\\n"}}}',
-      /"registrytoken" of x.io holds a space, a line break/,
-    ],
-    ["a helper that leads elsewhere", '{"credHelpers":{"x.io":"../s3cret"}}', /"credHelpers" of x.io is no name/],
-    ["a helper that is an option", '{"credsStore":"-s3cret"}', /"credsStore" is no name/],
+    ["helpers that are a list", '{"credHelpers":["s3cret"]}', /"credHelpers" is not an object/],
   ])("%s is refused, without what stands there", (_, text, message) => {
     const failure = (() => {
       try {
@@ -122,5 +113,48 @@ describe("parseDockerConfig()", () => {
     })()
     expect(failure).toMatch(message)
     expect(failure).not.toMatch(/s3cret|czNjcmV0/)
+  })
+
+  type File = Readonly<Record<string, Readonly<Record<string, unknown>>>>
+
+  test.each<[string, File, string]>([
+    ["an entry that is a text", { auths: { "x.io": "s3cret" } }, '"auths" of x.io is not an object'],
+    ["auth that is a number", { auths: { "x.io": { auth: 7 } } }, '"auth" of x.io is not a text'],
+    ["auth without a colon", { auths: { "x.io": { auth: "czNjcmV0" } } }, '"auth" of x.io is not "user:password"'],
+    [
+      "a token with a line break",
+      { auths: { "x.io": { registrytoken: "s3cret\n" } } },
+      '"registrytoken" of x.io holds a space, a line break',
+    ],
+    [
+      "a helper that leads elsewhere",
+      { credHelpers: { "x.io": "../s3cret" } },
+      '"credHelpers" of x.io is no name of a credential helper',
+    ],
+    ["a key with a password", { auths: { "https://me:s3cret@x.io": 7 } }, '"auths" of https://<redacted>@x.io is not'],
+  ])("%s costs its own host the credential, and is told by its key alone", (_, file, problem) => {
+    const others = { auths: { "y.io": auth("me:secret"), ...file["auths"] }, credsStore: "pass" }
+    const text = JSON.stringify({ ...file, ...others })
+    const config = parseDockerConfig(text)
+
+    expect(config.problems).toEqual([expect.stringContaining(problem)])
+    expect(config.problems.join()).not.toMatch(/s3cret|czNjcmV0/)
+    expect(find(JSON.parse(text), "y.io/a")).toEqual(stored("me"))
+    expect(find(JSON.parse(text), "z.io/a")).toMatchObject({ kind: "helper", helper: "pass" })
+    if (!text.includes("@")) expect(find(JSON.parse(text), "x.io/a")).toEqual({ kind: "stored", credential: null })
+  })
+
+  test("a store that is an option costs those who have no entry theirs", () => {
+    const file = { auths: { "y.io": auth("me:secret") }, credsStore: "-s3cret" }
+
+    expect(parseDockerConfig(JSON.stringify(file)).problems).toEqual([expect.stringMatching(/"credsStore" is no name/)])
+    expect([find(file, "y.io/a"), find(file, "x.io/a")]).toEqual([stored("me"), null])
+  })
+
+  test("an entry that is wrong takes nothing from another one for the same host", () => {
+    const auths = { "docker.io": auth("me:secret"), "https://index.docker.io/v1/": { auth: 7 } }
+    const turned = { "https://index.docker.io/v1/": { auth: 7 }, "docker.io": auth("me:secret") }
+
+    expect([find({ auths }, "ubuntu"), find({ auths: turned }, "ubuntu")]).toEqual([stored("me"), stored("me")])
   })
 })

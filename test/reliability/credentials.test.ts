@@ -146,6 +146,34 @@ describe("dockerAuth", () => {
   })
 })
 
+describe("an entry of dockerAuth that is wrong", () => {
+  test("is told by its key, and costs no other host its credential: at the start, and after a change", async () => {
+    requireBasic((authorization) => authorization === basic("me:s3cret"))
+    const mine = { [upstream.host]: auth("me:s3cret") }
+    writeAuth({ auths: { "first.test": "canary-one", ...mine } })
+    const { logs } = await start()
+    const before = await pull()
+    writeAuth({ auths: { ...mine, "second.test": { auth: "canary-two" } } })
+    const after = await pull()
+    const told = logs.filter(({ message }) => String(message).startsWith("cannot use an entry of dockerAuth"))
+
+    expect([before, after]).toEqual([200, 200])
+    expect(told).toEqual([
+      expect.objectContaining({ level: "error", path: authFile(), problem: '"auths" of first.test is not an object' }),
+      expect.objectContaining({ problem: '"auth" of second.test is not "user:password" in base64' }),
+    ])
+    expect(JSON.stringify(logs)).not.toContain("canary")
+  })
+
+  test("sends nothing to its host, not even what is meant for more of it", async () => {
+    requireBasic((authorization) => authorization === basic("me:s3cret"))
+    writeAuth({ auths: { [upstream.host]: auth("me:s3cret"), [`${upstream.host}/lab`]: { auth: "canary" } } })
+    await start()
+
+    expect([await pull("lab-app"), await pull("team-app")]).toEqual([403, 200])
+  })
+})
+
 describe("dockerAuth is followed while the facade runs", () => {
   const current = { value: "me:old" }
   beforeEach(() => {
@@ -213,28 +241,22 @@ describe("credential helpers", () => {
     expect(helper.asked()).toEqual([upstream.host])
   })
 
-  test("D-22: a secret that has expired is asked for again, and the client does not notice", async () => {
+  type IsValid = (authorization: string | null) => boolean
+  test.each<[string, (isValid: IsValid) => void]>([
+    ["the registry", (isValid) => requireBasic(isValid)],
+    [
+      "its token server",
+      (isValid) => {
+        requireLogin(upstream, `Bearer realm="${tokens.url}",service="lab"`, (authorization) =>
+          isValid(tokens.asked[Number(authorization.replace("Bearer token-", "")) - 1]?.authorization ?? null),
+        )
+        tokens.answer = () =>
+          isValid(tokens.asked.at(-1)?.authorization ?? null) ? null : new Response(null, { status: 401 })
+      },
+    ],
+  ])("D-22: a secret that %s takes no more is asked for again, and the client does not notice", async (_, require) => {
     let valid = "first"
-    requireBasic((authorization) => authorization === basic(`helped:${valid}`))
-    const helper = installHelper("lab", printing("helped", "first"))
-    writeAuth({ credsStore: "lab" })
-    await start({ mode: "binary", env: { PATH: `${helper.dir}:${process.env["PATH"]}` } })
-    expect(await pull()).toBe(200)
-    valid = "second"
-    helper.says(printing("helped", "second"))
-
-    expect(await pull()).toBe(200)
-    expect(helper.asked()).toHaveLength(2)
-  })
-
-  test("D-22: the same where it is a token server that refuses it", async () => {
-    let valid = "first"
-    requireLogin(upstream, `Bearer realm="${tokens.url}",service="lab"`, (authorization) => {
-      const asked = tokens.asked[Number(authorization.replace("Bearer token-", "")) - 1]
-      return asked?.authorization === basic(`helped:${valid}`)
-    })
-    tokens.answer = () =>
-      tokens.asked.at(-1)?.authorization === basic(`helped:${valid}`) ? null : new Response(null, { status: 401 })
+    require((authorization) => authorization === basic(`helped:${valid}`))
     const helper = installHelper("lab", printing("helped", "first"))
     writeAuth({ credsStore: "lab" })
     await start({ mode: "binary", env: { PATH: `${helper.dir}:${process.env["PATH"]}` } })
@@ -262,7 +284,7 @@ describe("credential helpers", () => {
 test.each([
   ["is missing", null, "ENOENT"],
   ["is broken", "{", "line 1: close brace expected"],
-  ["holds something else", '{"auths":{"x.io":"s3cret"}}', '"auths" of x.io is not an object'],
+  ["holds something else", '{"auths":"s3cret"}', '"auths" is not an object'],
 ])("a dockerAuth that %s at the start is told, and nothing starts", async (_, text, reason) => {
   if (text !== null) writeFileSync(authFile(), text)
   writeFileSync(join(dir, "config.json"), JSON.stringify({ dockerAuth: "auth.json", registry: { port: 0 } }))
