@@ -1,6 +1,7 @@
 import { Session } from "node:inspector/promises"
 import { Elysia } from "elysia"
 import { isRecord } from "../lib/record.ts"
+import { readText } from "../lib/stream.ts"
 import type { Level, Logger } from "../telemetry/log.ts"
 import { type LogLevel, levelName, parseLevel } from "../telemetry/log-level.ts"
 
@@ -16,6 +17,7 @@ const LIST = `/debug/logging                    GET, or POST {"level": "debug"}:
 
 const DEFAULT_SECONDS = 10
 const MAX_SECONDS = 300
+const MAX_BODY_BYTES = 1024
 
 /** For people who look into a running process; never on a port that others reach: a heap holds every secret. */
 export function debugApp({ level, log }: DebugAppOptions): (request: Request) => Promise<Response> {
@@ -50,9 +52,14 @@ export function debugApp({ level, log }: DebugAppOptions): (request: Request) =>
 
 /** Null: it names no level. */
 async function readLevel(request: Request): Promise<Level | null> {
-  const value: unknown = await request.json().catch(() => null)
+  const value: unknown = await readBody(request).catch(() => null)
   const level = isRecord(value) ? value["level"] : null
   return typeof level === "string" ? parseLevel(level) : null
+}
+
+/** Rejects when it is no JSON, or more than anybody needs for a level. */
+async function readBody({ body }: Request): Promise<unknown> {
+  return body === null ? null : JSON.parse(await readText(body, MAX_BODY_BYTES))
 }
 
 async function takeProfile(seconds: number): Promise<unknown> {

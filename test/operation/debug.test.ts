@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type FacadeOptions, startFacade } from "../helpers/facade.ts"
 import { addressOf, DEBUG } from "../helpers/operation.ts"
+import { rawRequest } from "../helpers/raw-http.ts"
 import { until } from "../helpers/until.ts"
 
 setDefaultTimeout(60_000)
@@ -62,6 +63,16 @@ describe("the debug listener", () => {
   ])("level %p is answered with %d", async (level, status) => {
     const { url } = await start()
     expect((await post(url, level)).status).toBe(status)
+  })
+
+  test("a level is not read to its end where that is far away", async () => {
+    const { address, url } = await start()
+    const head = ["POST /debug/logging HTTP/1.1", `Host: ${address}`, "Content-Length: 1000000000"]
+    const begun = [Buffer.from(`{"level":"error","more":"${"x".repeat(100_000)}`)]
+    const answer = await rawRequest(address, head, { body: begun, timeoutMs: 5000 })
+
+    expect(answer.status).toBe(400)
+    expect(await (await fetch(`${url}/logging`)).json()).toEqual({ level: "debug" })
   })
 
   test("LOG_LEVEL sets the level at the start, by the original's names", async () => {
