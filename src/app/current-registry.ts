@@ -80,6 +80,7 @@ export class CurrentRegistry {
     }
     this.#inUse = { config, registry }
     this.#swap(fresh, others(parts, registry.parts))
+    this.#base.hosts.forgetUnnamed()
   }
 
   close(): void {

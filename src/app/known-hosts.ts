@@ -18,16 +18,27 @@ export interface KnownHosts {
   /** What the specs of operators have brought to light is no answer to those of others. */
   readonly images: Readonly<Record<Trust, ImageMemory>>
   readonly access: Readonly<Record<Trust, AccessMemory>>
+  /** After a change of the configuration: no metric tells of hosts any more that it does not name. */
+  forgetUnnamed(): void
 }
 
 /** `settings` gives the configuration in use. */
 export function knownHosts(settings: () => RegistryConfig, { metrics, tuning }: Tools): KnownHosts {
   const { clock, lookup } = tuning
   const egress = { ...tuning.egress, ...settings().timeouts }
+  const told = new Set<string>()
+  const isNamed = (host: string) => byURLHost(settings(), settings().upstreams).has(host)
   const onBreaker = (host: string, isOpen: boolean) => {
     const dependency = canonicalHost(host)
-    const { upstreams } = settings()
-    if (byURLHost(settings(), upstreams).has(dependency)) metrics.breakerOpen.set({ dependency }, isOpen ? 1 : 0)
+    if (!isNamed(dependency)) return
+    told.add(dependency)
+    metrics.breakerOpen.set({ dependency }, isOpen ? 1 : 0)
+  }
+  const forgetUnnamed = () => {
+    for (const dependency of [...told].filter((host) => !isNamed(host))) {
+      told.delete(dependency)
+      metrics.breakerOpen.remove({ dependency })
+    }
   }
   const paced = pacing({ ...egress, clock, onBreaker })
   const limited = limiting({ ...egress, clock })
@@ -36,5 +47,6 @@ export function knownHosts(settings: () => RegistryConfig, { metrics, tuning }: 
     mannered: (direct) => limited(paced(direct)),
     images: { operator: new ImageMemory(), remote: new ImageMemory() },
     access: { operator: new AccessMemory(), remote: new AccessMemory() },
+    forgetUnnamed,
   }
 }

@@ -74,12 +74,14 @@ export function buildUpstream(
     const realms = (named: string) => settings.get(canonicalHost(named))?.realms ?? []
     const origin = open({ baseURL, mirrorOf: null, realms: realms(host), label: labelOf(config, host) }, host)
     const mirrors =
-      upstreams
-        .get(host)
-        ?.mirrors.map((mirror) =>
-          open({ baseURL: mirror, mirrorOf: host, realms: realms(mirror.host), label: mirror.host }, mirror.host),
-        ) ?? []
-    return mirrors.length === 0 ? origin : new MirroredUpstream(mirrors, origin, log)
+      upstreams.get(host)?.mirrors.map((mirror) => ({
+        host: mirror.host,
+        upstream: open(
+          { baseURL: mirror, mirrorOf: host, realms: realms(mirror.host), label: mirror.host },
+          mirror.host,
+        ),
+      })) ?? []
+    return mirrors.length === 0 ? origin : new MirroredUpstream(mirrors, origin, { log, metrics })
   }
   const upstream = new Upstreams({ layouts: new LayoutUpstream(), connect })
   return new RetryingUpstream(upstream, { ...documents, random, clock, waitMs: upstreamWaitMs(documents.patienceMs) })

@@ -37,6 +37,9 @@ export function pacing(options: PaceOptions): (egress: Egress) => Egress {
   }
 }
 
+/** A host that does not know how to do what was asked (501, 505) is well, and would say the same tomorrow. */
+const isTrouble = ({ status }: EgressResponse): boolean => status >= 500 && status !== 501 && status !== 505
+
 /** Whether a host is to be left alone, and why. */
 class HostPace {
   readonly #host: string
@@ -60,7 +63,7 @@ class HostPace {
     const finish = await this.#turn(signal)
     try {
       const response = await egress(request, signal)
-      if (response.status >= 500) this.#failed(`${this.#host} answered ${response.status}`)
+      if (isTrouble(response)) this.#failed(`${this.#host} answered ${response.status}`)
       else this.#worked(finish !== null)
       this.#pauseFor(response)
       return response

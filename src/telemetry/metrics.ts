@@ -97,6 +97,11 @@ function upstreams({ counter, gauge }: Declarations) {
       "Transfers that went on in the middle of a blob after a failure",
       [],
     ),
+    mirrorFailures: counter(
+      "mirror_failures_total",
+      "Questions that went on to the next host because a mirror failed",
+      ["host"],
+    ),
     breakerOpen: gauge("breaker_open", "1 while a dependency is left alone because it fails", ["dependency"]),
     rateLimit: gauge("upstream_ratelimit_limit", "Requests that an upstream allows in all, as it tells", ["host"]),
     rateLimitRemaining: gauge("upstream_ratelimit_remaining", "Requests that an upstream still allows, as it tells", [

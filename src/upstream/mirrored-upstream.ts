@@ -3,18 +3,29 @@ import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { formatReference } from "../oci/reference.ts"
 import type { Logger } from "../telemetry/log.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
 import type { StoredReference, TagAnswer, Upstream } from "./upstream.ts"
+
+export interface Mirror {
+  readonly host: string
+  readonly upstream: Upstream
+}
+
+interface Telling {
+  readonly log: Logger
+  readonly metrics: Metrics
+}
 
 /** A registry behind its mirrors: they are asked first, in order, but only the registry itself can say that there is nothing. */
 export class MirroredUpstream implements Upstream {
-  readonly #mirrors: readonly Upstream[]
+  readonly #mirrors: readonly Mirror[]
   readonly #origin: Upstream
-  readonly #log: Logger
+  readonly #telling: Telling
 
-  constructor(mirrors: readonly Upstream[], origin: Upstream, log: Logger) {
+  constructor(mirrors: readonly Mirror[], origin: Upstream, telling: Telling) {
     this.#mirrors = mirrors
     this.#origin = origin
-    this.#log = log
+    this.#telling = telling
   }
 
   async resolve(reference: StoredReference, signal: AbortSignal): Promise<JsonBlob | null> {
@@ -35,7 +46,9 @@ export class MirroredUpstream implements Upstream {
   }
 
   blobs(reference: StoredReference): readonly BlobSource[] {
-    return [...this.#mirrors, this.#origin].flatMap((upstream) => upstream.blobs(reference))
+    return [...this.#mirrors.map(({ upstream }) => upstream), this.#origin].flatMap((upstream) =>
+      upstream.blobs(reference),
+    )
   }
 
   async #first<Result>(
@@ -43,10 +56,16 @@ export class MirroredUpstream implements Upstream {
     ask: (upstream: Upstream) => Promise<Result | null>,
     signal: AbortSignal,
   ): Promise<Result | null> {
-    for (const mirror of this.#mirrors) {
-      const answer = await ask(mirror).catch((error) => {
+    const { log, metrics } = this.#telling
+    for (const { host, upstream } of this.#mirrors) {
+      const answer = await ask(upstream).catch((error) => {
         signal.throwIfAborted()
-        this.#log.debug("a mirror fails, asking the next", { reference: formatReference(reference), error })
+        metrics.mirrorFailures.inc({ host })
+        log.warn(
+          "a mirror fails, the next one is asked",
+          { mirror: host, reference: formatReference(reference), error },
+          host,
+        )
         return null
       })
       if (answer !== null) return answer

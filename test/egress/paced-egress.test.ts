@@ -198,4 +198,18 @@ describe("pacing()", () => {
 
     expect(await waiting).toBe("busy: registry.test has asked to be left alone for 0 s more")
   })
+
+  test.each([501, 505])("A10: %d is no failure: the host is well, and says what it does not do", async (status) => {
+    const { breaker, send, sent } = start([status])
+    for (let times = 0; times < 10; times += 1) expect(await send()).toBe(status)
+
+    expect([sent.length, breaker]).toEqual([10, []])
+  })
+
+  test.each([501, 505])("A10: %d ends what failures have begun", async (status) => {
+    const { breaker, send } = start([500, 500, status, 500, 500, status])
+    for (let times = 0; times < 6; times += 1) await send()
+
+    expect(breaker).toEqual([])
+  })
 })

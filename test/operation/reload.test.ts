@@ -5,6 +5,7 @@ import { APPLIED, type ConfigKeys, changeConfig, linesOf } from "../helpers/conf
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer, sha256 } from "../helpers/images.ts"
 import { addressOf, hasLogged, holdTransfer, METRICS } from "../helpers/operation.ts"
+import { scrape } from "../helpers/scrape.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
@@ -203,6 +204,23 @@ describe("a change of the configuration's file", () => {
     expect(logged(APPLIED)[0]?.["applied"]).toEqual(["registry.staleIfError"])
     expect(logged(RESTART)[0]?.["keys"]).toEqual(["pprofAddr", "registry.store"])
     expect(await layers()).toBe(1)
+  })
+
+  test("A10: tells no more that a host is left alone which it does not name any more", async () => {
+    await start()
+    change({ upstreams: { [upstream.host]: {} }, tagTTL: "0s", staleIfError: "0s" })
+    await until(() => logged(APPLIED).length === 1)
+    upstream.roles.push(() => new Response(null, { status: 500 }))
+    const isOpen = async () =>
+      (await scrape(await addressOf(facade, METRICS))).get(`breaker_open{dependency="${upstream.host}"}`)
+    await until(async () => {
+      await facade.get("/v2/fixed/hello/manifests/latest")
+      return (await isOpen()) === 1
+    })
+    change({ upstreams: {} })
+    await until(() => logged(APPLIED).length === 2)
+
+    expect(await isOpen()).toBeUndefined()
   })
 
   test("takes new patience for the end", async () => {

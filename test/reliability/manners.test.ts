@@ -4,6 +4,7 @@ import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/
 import { image, opaqueLayer, sha256, type TestImage } from "../helpers/images.ts"
 import { IMPATIENT } from "../helpers/impatient.ts"
 import { freePort, scrape } from "../helpers/scrape.ts"
+import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 let upstream: UpstreamServer
@@ -115,6 +116,23 @@ describe("mirrors", () => {
     await start({ registry: configured() })
 
     expect([(await manifest()).status, await layer()]).toEqual([200, app.layers[0]?.digest ?? ""])
+  })
+
+  test("one that fails is told once a minute, and counted each time", async () => {
+    const metrics = `127.0.0.1:${freePort()}`
+    const host = mirrors[0]?.host ?? ""
+    mirrors[0]?.roles.push(() => new Response(null, { status: 403 }))
+    upstream.add("lab/app", "1", app)
+    const level = { flags: [], env: { LOG_LEVEL: "info" } }
+    await start({ mode: "binary", ...level, registry: configured(), config: { prometheusAddr: metrics } })
+    for (let pulls = 0; pulls < 3; pulls += 1) expect((await manifest()).status).toBe(200)
+    const told = () => facade.logs.filter(({ message }) => message === "a mirror fails, the next one is asked")
+    await until(() => told().length > 0)
+
+    expect(told()).toEqual([
+      expect.objectContaining({ level: "warning", mirror: host, reference: `${upstream.host}/lab/app:1` }),
+    ])
+    expect((await scrape(metrics)).get(`mirror_failures_total{host="${host}"}`)).toBeGreaterThanOrEqual(3)
   })
 
   test("what only they have is served while the registry is down", async () => {
