@@ -25,7 +25,7 @@ test("verifyBcrypt() takes nothing for no password, whatever the hash", async ()
 })
 
 describe("limitedVerify()", () => {
-  test("checks a few at a time, in the order of asking, and tells more than can wait to come back", async () => {
+  test("E6 checks a few at a time, in the order of asking, and tells more than can wait to come back", async () => {
     const running: (() => void)[] = []
     let most = 0
     const verify = limitedVerify(

@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from "bun:test"
-import { verifyBcrypt } from "../../src/auth/bcrypt.ts"
+import { type VerifyPassword, verifyBcrypt } from "../../src/auth/bcrypt.ts"
 import type { Users } from "../../src/auth/htpasswd.ts"
 import { type AuthLimits, HtpasswdAuthenticator } from "../../src/auth/htpasswd-authenticator.ts"
 import { RegistryError } from "../../src/oci/error.ts"
-import { createLogger } from "../../src/telemetry/log.ts"
+import { createLogger, silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
-import { createFakeClock } from "../helpers/fake-clock.ts"
+import { createFakeClock, until } from "../helpers/fake-clock.ts"
 
 const LIMITS: AuthLimits = {
   checks: { concurrency: 2, waiting: 100 },
@@ -278,5 +278,41 @@ describe("HtpasswdAuthenticator", () => {
     expect(answers.filter((answer) => answer === "ann").length).toBe(2)
     expect(answers.filter((answer) => answer === "UNAVAILABLE").length).toBe(8)
     expect(await login("bob", "bob's", "192.0.2.9")).toBe("bob")
+  })
+
+  test("E6 lets those pass at once who are known, while as many guesses are checked as can be", async () => {
+    const running: (() => void)[] = []
+    const clock = createFakeClock()
+    const verify: VerifyPassword = async (password) => {
+      if (Buffer.from(password).toString() === "ann's") return true
+      await new Promise<void>((resolve) => running.push(resolve))
+      return false
+    }
+    const options = { users: async () => users, verify, limits: LIMITS, clock, log: silentLogger }
+    const authenticator = new HtpasswdAuthenticator({ ...options, metrics: createMetrics() })
+    const login = async (password: string, address: string) =>
+      await authenticator.authenticate(basic("ann", password), address).catch((error) => error.code)
+    const known = await login("ann's", ADDRESS)
+    const guesses = Array.from({ length: 1000 }, (_, index) =>
+      login(`guess ${index}`, `198.51.${index >> 8}.${index & 255}`),
+    )
+    await until(() => running.length === LIMITS.checks.concurrency)
+    const meanwhile = await login("ann's", ADDRESS)
+    const most = running.length
+    let outcomes: readonly string[] = []
+    void Promise.all(guesses).then((all) => {
+      outcomes = all
+    })
+    await until(() => {
+      running.shift()?.()
+      return outcomes.length > 0
+    })
+
+    expect([known, meanwhile]).toEqual(["ann", "ann"])
+    expect(most).toBe(LIMITS.checks.concurrency)
+    expect(outcomes.filter((outcome) => outcome === "UNAUTHORIZED")).toHaveLength(
+      LIMITS.checks.concurrency + LIMITS.checks.waiting,
+    )
+    expect(outcomes.filter((outcome) => outcome === "UNAVAILABLE").length).toBeGreaterThan(800)
   })
 })

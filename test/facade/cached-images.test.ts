@@ -7,14 +7,9 @@ import { parseDigest } from "../../src/oci/digest.ts"
 import { parseRegistryReference } from "../../src/oci/reference.ts"
 import type { DocumentStore } from "../../src/store/store.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
-import { createMetrics } from "../../src/telemetry/metrics.ts"
-import { RegistryClient } from "../../src/upstream/registry-client.ts"
-import { RegistryUpstream } from "../../src/upstream/registry-upstream.ts"
-import { TokenCache } from "../../src/upstream/token.ts"
-import { testEgress } from "../helpers/egress.ts"
 import { type Content, image, index, platform, type TestImage, type TestIndex } from "../helpers/images.ts"
-import { keychainOf } from "../helpers/keychain.ts"
 import { never } from "../helpers/layers.ts"
+import { anonymousUpstream } from "../helpers/registry-upstream.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 import { createWorkshop, type TestWorkshop } from "../helpers/workshop.ts"
 
@@ -36,20 +31,8 @@ interface ReadOptions {
 }
 
 function read(workshop: TestWorkshop, { documents = workshop.store, url = server.url }: ReadOptions = {}) {
-  const egress = testEgress()
-  const metrics = createMetrics()
-  const tokens = new TokenCache({ egress, clock: systemClock, metrics })
-  const client = new RegistryClient({
-    endpoint: { baseURL: url, mirrorOf: null, realms: [], label: "other" },
-    egress,
-    keychain: keychainOf(null),
-    tokens,
-    metrics,
-    clock: systemClock,
-    refusedMs: 0,
-  })
   const { downloads } = workshop
-  const upstream = new RegistryUpstream(client)
+  const upstream = anonymousUpstream(url)
   const reader = new CachedImages({
     upstream,
     policy: () => {},

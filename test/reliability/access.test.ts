@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { image, opaqueLayer, type TestImage } from "../helpers/images.ts"
 import { requireLogin } from "../helpers/login-server.ts"
-import { errorsOf, type PullServer, startPullServer } from "../helpers/pull-server.ts"
+import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
+import { freePort, scrape } from "../helpers/scrape.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
 const NAMES = ["a", "b", "c", "d"] as const
@@ -19,12 +20,20 @@ beforeEach(async () => {
 })
 afterEach(async () => await server.stop())
 
+const metrics = `127.0.0.1:${freePort()}`
+/** How often the store was asked for a blob. */
+const storeQuestions = async () =>
+  [...(await scrape(metrics))].reduce(
+    (sum, [name, value]) => (name.startsWith('blob_requests_total{source="disk"') ? sum + value : sum),
+    0,
+  )
+
 const start = async (auths: (host: string) => object) => {
   server = await startPullServer({
     mode: "source",
     images,
     registry: { tagTTL: "0s" },
-    config: { dockerAuth: join(dir, "auth.json") },
+    config: { dockerAuth: join(dir, "auth.json"), prometheusAddr: metrics },
     specs: (host) => {
       writeFileSync(join(dir, "auth.json"), JSON.stringify({ auths: auths(host) }))
       return {}
@@ -63,23 +72,36 @@ describe("what is here, and who may have it", () => {
     expect((await manifest("a")).status).toBe(403)
   })
 
-  test("E5: what is not here, what is somebody else's, and what was never anywhere look the same", async () => {
-    await start(() => ({}))
-    const [own = "", foreign = ""] = [digestOf("a"), digestOf("b")]
-    const never = `sha256:${"0".repeat(64)}`
-    await server.warm("a", images["a"]?.layers[0] as TestImage["layers"][number])
-    await server.warm("b", images["b"]?.layers[0] as TestImage["layers"][number])
-    expect((await blob("a", own)).status).toBe(200)
-    const answers = await Promise.all(
-      [foreign, never].map(async (digest) => [digest, await blob("a", digest)] as const),
-    )
-    const [one, other] = answers.map(([digest, answer]) => ({
-      status: answer.status,
-      headers: answer.headers.filter(([name]) => !["date", "x-request-id"].includes(name)).map(([name]) => name),
-      text: JSON.stringify(errorsOf(answer)).replaceAll(digest, "DIGEST"),
-    }))
+  test.each(["GET", "HEAD"])(
+    "E5: %s of what is somebody else's, and of what was never anywhere, takes the same way to the same answer",
+    async (method) => {
+      await start(() => ({}))
+      const [own = "", foreign = ""] = [digestOf("a"), digestOf("b")]
+      const never = `sha256:${"0".repeat(64)}`
+      await server.warm("a", images["a"]?.layers[0] as TestImage["layers"][number])
+      await server.warm("b", images["b"]?.layers[0] as TestImage["layers"][number])
+      const none = await storeQuestions()
+      expect((await blob("a", own)).status).toBe(200)
+      const before = await storeQuestions()
+      expect(before).toBe(none + 1)
+      const answers = []
+      for (const digest of [foreign, never]) {
+        const asked = server.upstream.seen.length
+        const answer = await server.raw(method, `/v2/fixed/a/blobs/${digest}`)
+        answers.push({
+          status: answer.status,
+          headers: answer.headers.filter(([name]) => name !== "date"),
+          text: answer.body.toString().replaceAll(digest, "DIGEST"),
+          upstream: server.upstream.seen.slice(asked).map((request) => `${request.method} ${request.path}`),
+        })
+      }
+      const [one, other] = answers
 
-    expect(one?.status).toBe(404)
-    expect(one).toEqual(other)
-  })
+      expect(one?.status).toBe(404)
+      expect(one).toEqual(other)
+      // Time can tell nothing where nothing is done: neither store nor upstream is asked for what is not the name's
+      expect(await storeQuestions()).toBe(before)
+      expect(one?.upstream.filter((path) => path.includes("/blobs/"))).toEqual([])
+    },
+  )
 })

@@ -7,6 +7,7 @@ import { image, type TestImage } from "../helpers/images.ts"
 import { IMPATIENT } from "../helpers/impatient.ts"
 import { needs } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { startTlsRegistry } from "../helpers/tls-registry.ts"
 import { until } from "../helpers/until.ts"
 
 const openssl = needs("openssl")
@@ -27,24 +28,10 @@ describe.skipIf(openssl.isMissing)(`certificates of upstreams${openssl.note}`, (
   })
 
   /** A registry over TLS on the name localhost. */
-  function serve({ crt, key }: Pair, port = 0) {
-    const server = Bun.serve({
-      hostname: "127.0.0.1",
-      port,
-      tls: { cert: Bun.file(crt), key: Bun.file(key) },
-      fetch: (request) => {
-        const { pathname } = new URL(request.url)
-        const found = pathname.endsWith("/manifests/1")
-          ? app.manifest
-          : app.blobs.find(({ digest }) => pathname.endsWith(digest))
-        return found === undefined
-          ? new Response(null, { status: 404 })
-          : new Response(found.bytes, { headers: { "content-type": found.mediaType } })
-      },
-    })
-    const stop = () => server.stop(true)
-    stops.push(stop)
-    return { host: `localhost:${server.port}`, port: server.port ?? 0, stop }
+  function serve(pair: Pair, port = 0) {
+    const server = startTlsRegistry(app, pair, port)
+    stops.push(server.stop)
+    return { host: `localhost:${server.port}`, port: server.port, stop: server.stop }
   }
   async function start(host: string, upstream: object, options: FacadeOptions = {}): Promise<RunningFacade> {
     const lookup = async (name: string) => [/^[\d.]+$/.test(name) ? name : "127.0.0.1"]
@@ -120,7 +107,7 @@ describe.skipIf(openssl.isMissing)(`certificates of upstreams${openssl.note}`, (
     expect((await pull(facade)).status).toBe(200)
     await Bun.write(ca, "half of a certif")
     expect((await pull(facade)).status).toBe(200)
-    first.stop()
+    await first.stop()
     serve(await other.issue("registry"), first.port)
     expect((await pull(facade)).status).toBe(503)
     copyFileSync(other.path, ca)

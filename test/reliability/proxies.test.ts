@@ -11,6 +11,7 @@ import { needs } from "../helpers/programs.ts"
 import { type ProxyOptions, type ProxyServer, startProxy } from "../helpers/proxy-server.ts"
 import { freePort, scrape } from "../helpers/scrape.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { startTlsRegistry } from "../helpers/tls-registry.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 let upstream: UpstreamServer
@@ -165,25 +166,9 @@ const openssl = needs("openssl")
 describe.skipIf(openssl.isMissing)(`a proxy for https${openssl.note}`, () => {
   test("gets CONNECT, and sees nothing of what is said through it; certificates are checked behind it", async () => {
     const authority = await createAuthority()
-    const { crt, key } = await authority.issue("registry")
-    const seen: string[] = []
-    const secure = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      tls: { cert: Bun.file(crt), key: Bun.file(key) },
-      fetch: (request) => {
-        seen.push(request.headers.get("host") ?? "")
-        const { pathname } = new URL(request.url)
-        const found = pathname.endsWith("/manifests/1")
-          ? app.manifest
-          : app.blobs.find(({ digest }) => pathname.endsWith(digest))
-        return found === undefined
-          ? new Response(null, { status: 404 })
-          : new Response(found.bytes, { headers: { "content-type": found.mediaType } })
-      },
-    })
-    stops.push(() => secure.stop(true))
-    const proxy = await proxyTo({ "registry.test:443": secure.port ?? 0, "strict.test:443": secure.port ?? 0 })
+    const secure = startTlsRegistry(app, await authority.issue("registry"))
+    stops.push(secure.stop)
+    const proxy = await proxyTo({ "registry.test:443": secure.port, "strict.test:443": secure.port })
     const upstreams = { "registry.test": { insecureSkipVerify: true }, "strict.test": { ca: authority.path } }
     const specs = { app: { baseRef: "registry.test/lab/app:1" }, strict: { baseRef: "strict.test/lab/app:1" } }
     const facade = await start({ HTTPS_PROXY: proxy.url.href }, { specs, registry: { upstreams } })
@@ -191,7 +176,7 @@ describe.skipIf(openssl.isMissing)(`a proxy for https${openssl.note}`, () => {
 
     expect(await pull(facade)).toBe(app.layers[0]?.digest ?? "")
     expect(new Set(proxy.seen.map(({ method }) => method))).toEqual(new Set(["CONNECT"]))
-    expect(new Set(seen)).toEqual(new Set(["registry.test"]))
+    expect(new Set(secure.seen)).toEqual(new Set(["registry.test"]))
     expect(strict.status).toBe(503)
     expect(await strict.text()).toContain("strict.test")
   })

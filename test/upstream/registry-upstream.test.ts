@@ -4,12 +4,7 @@ import { systemClock } from "../../src/lib/clock.ts"
 import { readBytes } from "../../src/lib/stream.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { parseRegistryReference } from "../../src/oci/reference.ts"
-import { createMetrics } from "../../src/telemetry/metrics.ts"
-import { RegistryClient } from "../../src/upstream/registry-client.ts"
-import { RegistryUpstream } from "../../src/upstream/registry-upstream.ts"
 import { RetryingUpstream, upstreamWaitMs } from "../../src/upstream/retrying-upstream.ts"
-import { TokenCache } from "../../src/upstream/token.ts"
-import { testEgress } from "../helpers/egress.ts"
 import {
   DOCKER_LIST,
   image,
@@ -20,8 +15,8 @@ import {
   sha256,
   type TestImage,
 } from "../helpers/images.ts"
-import { keychainOf } from "../helpers/keychain.ts"
 import { never } from "../helpers/layers.ts"
+import { anonymousUpstream } from "../helpers/registry-upstream.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 let server: UpstreamServer
@@ -34,21 +29,7 @@ beforeEach(async () => {
 afterEach(() => server.stop())
 
 function connect(baseURL = server.url) {
-  const egress = testEgress()
-  const metrics = createMetrics()
-  const tokens = new TokenCache({ egress, clock: systemClock, metrics })
-  const endpoint = { baseURL, mirrorOf: null, realms: [], label: "other" }
-  const upstream = new RegistryUpstream(
-    new RegistryClient({
-      endpoint,
-      egress,
-      keychain: keychainOf(null),
-      tokens,
-      metrics,
-      clock: systemClock,
-      refusedMs: 0,
-    }),
-  )
+  const upstream = anonymousUpstream(baseURL)
   const policy = {
     attempts: 4,
     baseMs: 1,
