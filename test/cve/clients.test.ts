@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { askHelper } from "../../src/credentials/credential-helper.ts"
 import { systemClock } from "../../src/lib/clock.ts"
@@ -14,6 +14,7 @@ import { rawConversation, rawRequest } from "../helpers/raw-http.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 import { contentResponse, startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+import { upstreamLogin } from "../helpers/users.ts"
 
 // Advisories against HTTP clients and servers, runtimes and frameworks, each as what must not be possible here
 
@@ -29,13 +30,10 @@ beforeEach(async () => {
   elsewhere = startUpstream()
   app = await image({ layers: [opaqueLayer(40_000, 81)] })
   upstream.add("lab/app", "1", app)
-  const dir = tempDir()
-  writeFileSync(join(dir, "password"), PASSWORD)
   facade = await startFacade({
-    dir,
     specs: { app: { baseRef: `${upstream.host}/lab/app:1` } },
     tuning: IMPATIENT,
-    registry: { upstreams: { [upstream.host]: { username: "me", passwordFile: "password" } } },
+    registry: { upstreams: { [upstream.host]: upstreamLogin("me", PASSWORD) } },
   })
 })
 afterEach(async () => {

@@ -8,6 +8,7 @@ import { requireLogin, startTokenServer, type TokenServer } from "../helpers/log
 import { errorsOf, type PullServer, type PullServerOptions, startPullServer } from "../helpers/pull-server.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
+import { upstreamLogin } from "../helpers/users.ts"
 
 // Advisories against registries and their pull-through caches, each as what must not be possible here
 
@@ -29,12 +30,7 @@ async function start(options: Partial<PullServerOptions> = {}): Promise<Record<"
   server = await startPullServer({ mode: "source", images: { a, b }, ...options })
   return { a, b }
 }
-const passwordFile = (): string => {
-  const path = join(tempDir(), "password")
-  writeFileSync(path, PASSWORD)
-  return path
-}
-const withPassword = { upstreams: (host: string) => ({ [host]: { username: "me", passwordFile: passwordFile() } }) }
+const withPassword = { upstreams: (host: string) => ({ [host]: upstreamLogin("me", PASSWORD) }) }
 const status = async (path: string, method = "GET") => (await server.raw(method, path)).status
 const blobPath = (name: string, digest = "") => `/v2/fixed/${name}/blobs/${digest}`
 const storedFile = (digest: string): string | undefined =>

@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { writeFileSync } from "node:fs"
-import { join } from "node:path"
 import type { Mode } from "../helpers/facade.ts"
 import { image, OCI_MANIFEST, opaqueLayer, type TestImage } from "../helpers/images.ts"
 import { errorsOf, type PullServer, startPullServer } from "../helpers/pull-server.ts"
 import type { RawAnswer } from "../helpers/raw-http.ts"
-import { tempDir } from "../helpers/temp-dir.ts"
 import { contentResponse, startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+import { upstreamLogin } from "../helpers/users.ts"
 
 /** In everything that an upstream must not make us repeat. */
 const CANARY = "canary-4f1d"
@@ -149,9 +147,6 @@ describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode
   const answers = new Map<string, Promise<RawAnswer>>()
 
   beforeAll(async () => {
-    const dir = tempDir()
-    const passwordFile = join(dir, "password")
-    writeFileSync(passwordFile, `${CANARY}-password`)
     const images = await blobImages()
     apart = { login: startUpstream(), busy: startUpstream() }
     for (const { roles } of Object.values(apart)) roles.push((request, url) => misbehave(request, url))
@@ -164,7 +159,7 @@ describe.each(["source", "binary"] as Mode[])("upstream failures from %s", (mode
         ...Object.fromEntries(names.map((name) => [repositoryOf(name), { baseRef: base(name, host) }])),
         refused: { baseRef: "127.0.0.1:1/lab/refused:1" },
       }),
-      upstreams: (host) => ({ [host]: { username: "user", passwordFile } }),
+      upstreams: (host) => ({ [host]: upstreamLogin("user", `${CANARY}-password`) }),
     })
     server.upstream.roles.push((request, url) => misbehave(request, url))
     const { raw } = server

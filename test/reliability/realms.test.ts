@@ -9,6 +9,7 @@ import { needs } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream } from "../helpers/upstream-server.ts"
+import { upstreamLogin } from "../helpers/users.ts"
 
 setDefaultTimeout(30_000)
 
@@ -41,8 +42,7 @@ describe.skipIf(openssl.isMissing)(`a token server in another domain${openssl.no
       requireLogin(upstream, `Bearer realm="https://${realm}/token",service="lab"`, (sent) => sent === "Bearer given")
     }
     const dir = tempDir()
-    writeFileSync(join(dir, "password"), "s3cret")
-    const login = { username: "me", passwordFile: "password" }
+    const login = upstreamLogin("me", "s3cret")
     const upstreams = { [mine.host]: login, [other.host]: login, [realm]: { plainHTTP: false, ca: authority.path } }
     const specs = { mine: { baseRef: `${mine.host}/lab/app:1` }, other: { baseRef: `${other.host}/lab/app:1` } }
     const facade = await startFacade({ mode: "binary", dir, specs, registry: { upstreams } })

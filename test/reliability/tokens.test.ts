@@ -1,12 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
-import { writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, opaqueLayer, sha256, type TestImage } from "../helpers/images.ts"
 import { IMPATIENT } from "../helpers/impatient.ts"
 import { requireLogin, startTokenServer, type TokenServer } from "../helpers/login-server.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { contentResponse, startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+import { upstreamLogin } from "../helpers/users.ts"
 
 let upstream: UpstreamServer
 let tokens: TokenServer
@@ -29,9 +28,8 @@ afterEach(async () => {
 const ME = `Basic ${Buffer.from("me:s3cret").toString("base64")}`
 
 async function start(options: FacadeOptions = {}): Promise<void> {
-  writeFileSync(join(dir, "password"), "s3cret")
   const specs = { app: { baseRef: `${upstream.host}/lab/app:1` } }
-  const upstreams = { [upstream.host]: { username: "me", passwordFile: "password" } }
+  const upstreams = { [upstream.host]: upstreamLogin("me", "s3cret") }
   facade = await startFacade({
     dir,
     specs,
