@@ -42,7 +42,7 @@ describe("askHelper()", () => {
   test.each([
     ["fails", "echo s3cret; echo s3cret >&2; exit 3", "it ended with 3"],
     ["prints no JSON", "echo s3cret", 'it printed no JSON with "Username" and "Secret"'],
-    ["prints a list", "echo '[\"s3cret\"]'", 'it printed no "Username" and "Secret"'],
+    ["prints a list", "echo '[\"s3cret\"]'", 'it printed no JSON with "Username" and "Secret"'],
     ["prints no secret", 'echo \'{"Username":"s3cret"}\'', 'it printed no "Username" and "Secret"'],
     ["is killed", "kill -9 $$", "it ended with 137"],
   ])("an error where the helper %s, without what it printed", async (_, script, reason) => {
