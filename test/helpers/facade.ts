@@ -26,6 +26,8 @@ export interface FacadeOptions {
   readonly clientTls?: { readonly ca: string; readonly cert?: string; readonly key?: string }
   /** Of the sources: in place of production's. */
   readonly tuning?: Tuning
+  /** Of the sources: true follows the configuration's file, as the binary does. */
+  readonly isFollowing?: boolean
   /** Of the binary, after the configuration. */
   readonly args?: readonly string[]
   /** Of the binary, before the command. */
@@ -95,7 +97,7 @@ interface Running {
 async function startSource(
   file: string,
   logs: Record<string, unknown>[],
-  { env = {}, tuning = PRODUCTION }: FacadeOptions,
+  { env = {}, isFollowing = false, tuning = PRODUCTION }: FacadeOptions,
 ): Promise<Running> {
   const log = createLogger({
     format: "json",
@@ -103,7 +105,7 @@ async function startSource(
     level: () => "debug",
     write: (line) => void logs.push(JSON.parse(line)),
   })
-  const app = await startApp(await loadConfig(file, env), { log, tuning })
+  const app = await startApp(await loadConfig(file, env), { log, tuning, isFollowing })
   const { promise: exited, resolve } = Promise.withResolvers<number>()
   const stop = async () => {
     await app.stop(true)

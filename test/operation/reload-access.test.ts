@@ -1,8 +1,9 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { PRODUCTION } from "../../src/tuning.ts"
 import { type Authority, createAuthority, type Pair } from "../helpers/certificates.ts"
-import { type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { sha256 } from "../helpers/images.ts"
 import { addressOf, holdTransfer, METRICS } from "../helpers/operation.ts"
 import { needs } from "../helpers/programs.ts"
@@ -25,11 +26,15 @@ const SMALL = { baseRef: "scratch", layers: [{ files: { "/etc/motd": "hello" } }
 type Section = Readonly<Record<string, unknown>>
 
 let facade: RunningFacade
-const start = async (registry: Section = {}, files: Readonly<Record<string, string>> = {}, specs: Section = {}) => {
+const start = async (
+  registry: Section = {},
+  files: Readonly<Record<string, string>> = {},
+  options: FacadeOptions = {},
+) => {
   const dir = tempDir()
   for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text)
   const config = { prometheusAddr: "127.0.0.1:0" }
-  facade = await startFacade({ mode: "binary", dir, specs: { small: SMALL, ...specs }, config, registry })
+  facade = await startFacade({ mode: "binary", dir, specs: { small: SMALL }, config, registry, ...options })
   await until(() => facade.logs.some(({ message }) => String(message).startsWith("starting watch of file")))
 }
 afterEach(async () => await facade.stop())
@@ -148,8 +153,15 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
       'tls_certificate_expiry_timestamp_seconds{listener="registry"}',
     )
 
+  /** The sources, which do not let the next certificate wait for the connections of the last. */
+  const HASTY: FacadeOptions = {
+    mode: "source",
+    isFollowing: true,
+    tuning: { ...PRODUCTION, tls: { handoverMs: 100 } },
+  }
+
   test("takes other files, and follows those", async () => {
-    await start()
+    await start({}, {}, HASTY)
     await turnOn()
     await issue("second")
     set({ tls: filesOf("second") })
@@ -162,7 +174,7 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
   })
 
   test.each<[string, () => Promise<void>, string]>([
-    ["that are missing", async () => {}, "next/tls.crt"],
+    ["that are missing", async () => {}, "Cannot read"],
     ["that have expired", async () => void (await issue("next", -1)), "expired"],
     [
       "that do not fit",
@@ -173,7 +185,7 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
       "next/tls.key",
     ],
   ])("with files %s stays as it is, is reported, and is replaced when they are right", async (_, spoil, reason) => {
-    await start()
+    await start({}, {}, HASTY)
     await turnOn()
     await spoil()
     set({ tls: filesOf("next") })
@@ -190,7 +202,7 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
 
   test("is turned on and off without a restart, and what is being sent ends as it began", async () => {
     const transfer = await holdTransfer(upstream)
-    await start({}, {}, { slow: transfer.spec })
+    await start({}, {}, { specs: { small: SMALL, slow: transfer.spec } })
     await facade.get("/v2/fixed/slow/manifests/latest")
     const plain = await facade.get(`/v2/fixed/slow/blobs/${transfer.layer.digest}`)
     await turnOn()
