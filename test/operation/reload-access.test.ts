@@ -153,6 +153,8 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
       'tls_certificate_expiry_timestamp_seconds{listener="registry"}',
     )
 
+  /** The binary begins with the next certificate when connections of the last one have had their 5 seconds. */
+  const PATIENCE_MS = 30_000
   /** The sources, which do not let the next certificate wait for the connections of the last. */
   const HASTY: FacadeOptions = {
     mode: "source",
@@ -211,7 +213,7 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
     const url = `https://127.0.0.1:${port()}/v2/fixed/slow/blobs/${transfer.layer.digest}`
     const encrypted = await fetch(url, { tls, decompress: false })
     remove("tls")
-    await until(async () => (await ask().catch(() => 0)) === 200)
+    await until(async () => (await ask().catch(() => 0)) === 200, PATIENCE_MS)
     transfer.release()
 
     expect(sha256(await plain.bytes())).toBe(transfer.layer.digest)
@@ -229,7 +231,7 @@ describe.skipIf(required.isMissing)(`TLS${required.note}`, () => {
     writeFileSync(join(facade.dir, "clients.crt"), authority.pem)
     const mine = await authority.issue("client")
     set({ tls: { ...filesOf("first"), clientCA: "clients.crt" } })
-    await until(async () => (await shown()) === undefined)
+    await until(async () => (await shown()) === undefined, PATIENCE_MS)
     const options = { cert: readFileSync(mine.crt), key: readFileSync(mine.key) }
 
     expect((await askTls(port(), MANIFEST, options)).text).toStartWith("HTTP/1.1 200")
