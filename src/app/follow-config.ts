@@ -31,7 +31,8 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
   const change = async (changed: Config, signal: AbortSignal) => {
     const next = keepClosed(applied, changed)
     const { live, restart } = configChanges(applied.written, next.written)
-    const kept = configChanges(next.written, changed.written)
+    const others = configChanges(next.written, changed.written)
+    const kept = [...others.live, ...others.restart]
     const files = identifyNamed(next)
     try {
       if (live.length > 0) await apply(next, live, AbortSignal.any([signal, stop.signal]))
@@ -43,9 +44,9 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     applied = next
     metrics.configReloads.inc({ result: "success" })
     log.info("reloading file after change", { path, applied: live })
-    const closed = kept.live.filter(isOfPort)
+    const closed = kept.filter(isOfPort)
     if (closed.length > 0) log.warn("nothing opens the registry but a restart, it stays closed", { path, keys: closed })
-    const keys = [...restart, ...kept.live, ...kept.restart].toSorted()
+    const keys = [...restart, ...kept].toSorted()
     if (keys.length > 0) log.warn("changes of the configuration that need a restart", { path, keys })
   }
   /** After those before it, which are no longer waited for. */
