@@ -1,10 +1,10 @@
-import { configChanges, isOfPort } from "../config/changes.ts"
+import { type ConfigChanges, configChanges, isOfPort } from "../config/changes.ts"
 import { keepClosed } from "../config/keep-closed.ts"
 import { type Config, imageSettings, parseConfig } from "../config/load.ts"
 import { namedFiles } from "../config/named-files.ts"
 import { identifyFile } from "../lib/file-identity.ts"
 import { WatchedFile } from "../lib/watched-file.ts"
-import { errorText } from "../telemetry/log.ts"
+import { errorText, type Logger } from "../telemetry/log.ts"
 import type { Tools } from "./tools.ts"
 
 /** How soon it is noticed that a file is there which a configuration was refused for. */
@@ -31,8 +31,6 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
   const change = async (changed: Config, signal: AbortSignal) => {
     const next = keepClosed(applied, changed)
     const { live, restart } = configChanges(applied.written, next.written)
-    const others = configChanges(next.written, changed.written)
-    const kept = [...others.live, ...others.restart]
     const files = identifyNamed(next)
     try {
       if (live.length > 0) await apply(next, live, AbortSignal.any([signal, stop.signal]))
@@ -44,10 +42,7 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     applied = next
     metrics.configReloads.inc({ result: "success" })
     log.info("reloading file after change", { path, applied: live })
-    const closed = kept.filter(isOfPort)
-    if (closed.length > 0) log.warn("nothing opens the registry but a restart, it stays closed", { path, keys: closed })
-    const keys = [...restart, ...kept].toSorted()
-    if (keys.length > 0) log.warn("changes of the configuration that need a restart", { path, keys })
+    tellWaiting(restart, configChanges(next.written, changed.written), { log, path })
   }
   /** After those before it, which are no longer waited for. */
   const follow = (next: Config) => {
@@ -81,6 +76,19 @@ export async function followConfig(config: Config, apply: Apply, { log, metrics,
     stop.abort()
     file.close()
   }
+}
+
+/** Of what has changed: what needs a restart, and what only a restart may open. */
+function tellWaiting(
+  restart: readonly string[],
+  held: ConfigChanges,
+  { log, path }: { readonly log: Logger; readonly path: string },
+): void {
+  const kept = [...held.live, ...held.restart]
+  const closed = kept.filter(isOfPort)
+  if (closed.length > 0) log.warn("nothing opens the registry but a restart, it stays closed", { path, keys: closed })
+  const keys = [...restart, ...kept].toSorted()
+  if (keys.length > 0) log.warn("changes of the configuration that need a restart", { path, keys })
 }
 
 /** Tells one state of the files that a configuration names from another. */
