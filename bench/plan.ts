@@ -65,7 +65,7 @@ export const QUICK: Plan = {
   ...FULL,
   rounds: 1,
   transferRounds: 1,
-  loadSeconds: 0.2,
+  loadSeconds: 0.5,
   warmSeconds: 0.5,
   connections: 4,
   smallBlobs: 3,

@@ -51,12 +51,16 @@ async function find(url: string): Promise<Found | null> {
 
 async function send(response: ServerResponse, { path, isBlob }: Found, first: number): Promise<void> {
   if (isBlob) counts.gets += 1
+  const client = { isGone: false }
+  response.once("close", () => {
+    client.isGone = true // told once, and nothing is taken after it
+  })
   const file = await open(path)
   const startedAt = performance.now()
   try {
-    for (let offset = first; !response.destroyed; ) {
+    for (let offset = first; !client.isGone; ) {
       const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK_BYTES), 0, CHUNK_BYTES, offset)
-      if (bytesRead === 0) break
+      if (bytesRead === 0 || client.isGone) break
       offset += bytesRead
       if (isBlob) counts.bytes += bytesRead
       if (!response.write(buffer.subarray(0, bytesRead))) await takenOrGone(response)
