@@ -1,4 +1,5 @@
 import { decompressed, detectEncoding, ENCODING_HEAD, type Encoding } from "../lib/decompress.ts"
+import { readHead } from "../lib/stream-head.ts"
 import { createHasher, type DiffID, type Digest, uncompressedDiffID } from "../oci/digest.ts"
 import { TarCheck } from "./tar-check.ts"
 
@@ -18,7 +19,7 @@ export async function inspectLayer(
   stream: ReadableStream<Uint8Array>,
   sink: (bytes: Uint8Array) => Promise<void>,
 ): Promise<LayerFacts> {
-  const { head, rest } = await readHead(stream)
+  const { head, rest } = await readHead(stream, ENCODING_HEAD)
   const encoding = detectEncoding(head)
   const hasher = createHasher()
   const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>()
@@ -33,12 +34,10 @@ export async function inspectLayer(
     await writer.write(new Uint8Array(bytes)) // a copy, because decoders keep what they are given
   }
   try {
-    if (head.byteLength > 0) await pass(head)
     for await (const bytes of rest) await pass(bytes)
     await writer.close()
   } catch (error) {
     writer.abort(error).catch(() => {})
-    await rest.cancel(error).catch(() => {}) // it has failed itself
     await diffID // what the decoder or the check found says more than the broken pipe
     throw error
   }
@@ -54,18 +53,4 @@ async function hashTar(tar: ReadableStream<Uint8Array>): Promise<DiffID> {
   }
   check.end()
   return uncompressedDiffID(hasher.digest())
-}
-
-async function readHead(stream: ReadableStream<Uint8Array>) {
-  const reader = stream.getReader()
-  const parts: Uint8Array[] = []
-  let size = 0
-  while (size < ENCODING_HEAD) {
-    const { done, value } = await reader.read()
-    if (done) break
-    parts.push(value)
-    size += value.byteLength
-  }
-  reader.releaseLock()
-  return { head: new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer()), rest: stream }
 }

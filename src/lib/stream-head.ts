@@ -2,12 +2,12 @@
  * The first `length` bytes of a stream, fewer only where it is shorter, and the whole stream, the head included. Rejects
  * when the stream does.
  */
-export async function readHead(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+export async function readHead<Bytes extends Uint8Array>(
+  stream: ReadableStream<Bytes>,
   length: number,
-): Promise<{ readonly head: Uint8Array; readonly rest: ReadableStream<Uint8Array<ArrayBuffer>> }> {
+): Promise<{ readonly head: Uint8Array; readonly rest: ReadableStream<Bytes> }> {
   const reader = stream.getReader()
-  const parts: Uint8Array<ArrayBuffer>[] = []
+  const parts: Bytes[] = []
   let size = 0
   while (size < length) {
     const { done, value } = await reader.read()
@@ -16,18 +16,32 @@ export async function readHead(
     size += value.byteLength
   }
   const head = Buffer.concat(parts).subarray(0, length)
-  const rest = new ReadableStream<Uint8Array<ArrayBuffer>>(
+  return { head, rest: continuedStream(parts, reader) }
+}
+
+/** The chunks that were read from a stream already, and then what its reader still brings. */
+export function continuedStream<Bytes extends Uint8Array>(
+  begin: readonly Bytes[],
+  reader: ChunkReader<Bytes>,
+): ReadableStream<Bytes> {
+  const parts = [...begin]
+  return new ReadableStream<Bytes>(
     {
       async pull(controller) {
         const part = parts.shift()
         if (part !== undefined) return controller.enqueue(part)
-        const { done, value } = await reader.read()
-        if (done) controller.close()
+        const { value } = await reader.read()
+        if (value === undefined) controller.close()
         else controller.enqueue(value)
       },
       cancel: (reason) => reader.cancel(reason),
     },
     { highWaterMark: 0 },
   )
-  return { head, rest }
+}
+
+/** What is needed of a stream's reader. */
+interface ChunkReader<Bytes> {
+  readonly read: () => Promise<{ readonly done: boolean; readonly value?: Bytes | undefined }>
+  readonly cancel: (reason: unknown) => Promise<void>
 }

@@ -1,4 +1,5 @@
 import { abortable } from "./single-flight.ts"
+import { continuedStream } from "./stream-head.ts"
 
 /** Reads a stream of at most `limit` bytes. Rejects with RangeError, and cancels the stream, when there are more. */
 export async function readBytes(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -70,24 +71,11 @@ export async function begunStream<Bytes extends Uint8Array>(
   signal: AbortSignal,
 ): Promise<ReadableStream<Bytes>> {
   const reader = stream.getReader()
-  let begin: Bytes | null = await firstChunk(reader.read(), signal).catch((error) => {
+  const begin = await firstChunk(reader.read(), signal).catch((error) => {
     void reader.cancel(error).catch(() => {}) // a stream that has failed says so again
     throw error
   })
-  return new ReadableStream<Bytes>(
-    {
-      async pull(controller) {
-        const chunk = begin
-        begin = null
-        if (chunk !== null) return controller.enqueue(chunk)
-        const { done, value } = await reader.read()
-        if (done) controller.close()
-        else controller.enqueue(value)
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  )
+  return continuedStream([begin], reader)
 }
 
 async function firstChunk<Bytes>(
