@@ -9,7 +9,7 @@ export interface ByteRange {
  * ignore (another unit, bad syntax, several ranges), so the whole content is the answer.
  */
 export function parseRange(header: string | null, size: number): ByteRange | "unsatisfiable" | null {
-  const match = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? "")
+  const match = /^\s*bytes\s*=\s*(?:(\d+)\s*)?-\s*(?:(\d+)\s*)?$/i.exec(header ?? "")
   if (match === null) return null
   const [, first = "", last = ""] = match
   if (first === "") return last === "" ? null : suffixRange(Number(last), size)
