@@ -14,9 +14,10 @@ export function followRedirects(egress: Egress, { allowsPlainHTTP }: RedirectOpt
     let hop: EgressRequest = request
     for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
       const response = await egress(hop, signal)
-      const next = redirectTarget(response)
-      if (next === null) return { ...response, isRedirected: response.url.origin !== request.url.origin }
+      const location = redirectLocation(response)
+      if (location === null) return { ...response, isRedirected: response.url.origin !== request.url.origin }
       await response.body?.cancel()
+      const next = redirectTarget(location, response.url)
       checkHop(request, hop.url, next, allowsPlainHTTP)
       hop = nextHop(request, hop, next)
     }
@@ -52,9 +53,10 @@ function nextHop(
   }
 }
 
-function redirectTarget({ headers, status, url }: EgressResponse): URL | null {
-  const location = headers.get("location")
-  if (!REDIRECTS.has(status) || location === null) return null
+const redirectLocation = ({ headers, status }: EgressResponse): string | null =>
+  REDIRECTS.has(status) ? headers.get("location") : null
+
+function redirectTarget(location: string, url: URL): URL {
   const target = URL.parse(location, url.href)
   if (target === null) throw new EgressError("answer", `${url.host} redirected to something that is no URL`)
   target.username = "" // they would be sent as credentials

@@ -11,18 +11,21 @@ interface Page {
 /** Hosts in name only: what is sent where is all that matters here. */
 function start(pages: Readonly<Record<string, Page>>, plainHosts: readonly string[] = []) {
   const sent: EgressRequest[] = []
+  const cancelled: string[] = []
+  const bodyOf = ({ href }: URL) =>
+    new ReadableStream<Uint8Array<ArrayBuffer>>({ cancel: () => void cancelled.push(href) })
   const egress = followRedirects(
     async (request): Promise<EgressResponse> => {
       sent.push(request)
       const { status = 307, location } = pages[request.url.href] ?? { status: 200 }
       const headers = new Headers(location === undefined ? {} : { location })
-      return { status, headers, url: request.url, isRedirected: false, body: null }
+      return { status, headers, url: request.url, isRedirected: false, body: bodyOf(request.url) }
     },
     { allowsPlainHTTP: (host) => plainHosts.includes(host) },
   )
   const get = async (href: string, more: Partial<EgressRequest> = {}) =>
     await egress({ method: "GET", url: new URL(href), ...more }, never).catch((error: EgressError) => error)
-  return { sent, get }
+  return { sent, cancelled, get }
 }
 const A = "https://a.test/"
 
@@ -116,6 +119,13 @@ describe("followRedirects()", () => {
 
     expect(await get(A)).toMatchObject({ fault: "answer" })
     expect(sent).toHaveLength(6)
+  })
+
+  test("B5: what is no URL is told, and its connection is given back", async () => {
+    const { cancelled, get } = start({ [A]: { location: "http://[" } })
+
+    expect(await get(A)).toMatchObject({ message: "a.test redirected to something that is no URL" })
+    expect(cancelled).toEqual([A])
   })
 
   test("B5: encryption is not given up, unless the host is one without", async () => {
