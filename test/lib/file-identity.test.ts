@@ -45,9 +45,11 @@ describe("identifyFile()", () => {
   test("tells nothing of what is no file", () => {
     const dir = tempDir()
     symlinkSync("nowhere", join(dir, "dangling"))
+    symlinkSync("circle", join(dir, "circle"))
 
     expect(identifyFile(dir)).toBeNull()
     expect(identifyFile(join(dir, "missing"))).toBeNull()
+    expect(identifyFile(join(dir, "circle"))).toBeNull()
     expect(identifyFile(join(dir, "dangling"))).toBeNull()
   })
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { renameSync, rmSync, writeFileSync } from "node:fs"
+import { renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { WatchedFile } from "../../src/lib/watched-file.ts"
 import { createFakeClock, type FakeClock, until } from "../helpers/fake-clock.ts"
@@ -54,6 +54,20 @@ describe("WatchedFile", () => {
     renameSync(`${path}.new`, path)
 
     expect(await file.current()).toBe(2)
+    file.close()
+  })
+
+  test("follows a file again that nobody could look at for a while", async () => {
+    const { clock, file, path, failures, reloads } = await watch("1")
+    rmSync(path)
+    symlinkSync(path, path)
+    await until(() => clock.sleeping.length === 1)
+    clock.advance(1000)
+    await until(() => failures.length === 1 && clock.sleeping.length === 1)
+    rmSync(path)
+    writeFileSync(path, "2")
+    clock.advance(1000)
+    await until(() => reloads() === 1)
     file.close()
   })
 
