@@ -30,17 +30,19 @@ export function hostPlatform(): Platform {
   return { os: "linux", architecture }
 }
 
-const ARCHITECTURE_ALIASES: Readonly<Record<string, string>> = {
-  x86_64: "amd64",
-  "x86-64": "amd64",
-  aarch64: "arm64",
-  armhf: "arm",
-  i386: "386",
-}
+const ARCHITECTURE_ALIASES = new Map(
+  Object.entries({
+    x86_64: "amd64",
+    "x86-64": "amd64",
+    aarch64: "arm64",
+    armhf: "arm",
+    i386: "386",
+  }),
+)
 
 /** One spelling per platform: arm64/v8 is arm64, arm is arm/v7, amd64/v1 is amd64 (the convention of all runtimes). */
 function normalized(platform: Platform): Platform {
-  const architecture = ARCHITECTURE_ALIASES[platform.architecture] ?? platform.architecture
+  const architecture = ARCHITECTURE_ALIASES.get(platform.architecture) ?? platform.architecture
   const variant = normalizedVariant(architecture, platform.variant ?? "")
   return variant === "" ? { os: platform.os, architecture } : { os: platform.os, architecture, variant }
 }

@@ -52,13 +52,15 @@ function splitPath(path: string): SplitPath | null {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is the range from NUL
 const isAscii = (text: string): boolean => /^[\x00-\x7f]*$/.test(text)
 
+const fitsLink = (target: string): boolean => target.length <= NAME_LENGTH && isAscii(target)
+
 /** Readers that know no pax headers still see something like the name. */
 const truncated = (path: string): string => path.replace(/[^ -~]/g, "_").slice(-NAME_LENGTH)
 
 function paxRecords(path: string, pathFits: boolean, { target, size }: TarEntry): Uint8Array {
   const records: string[] = []
   if (!pathFits) records.push(paxRecord("path", path))
-  if (target.length > NAME_LENGTH || !isAscii(target)) records.push(paxRecord("linkpath", target))
+  if (!fitsLink(target)) records.push(paxRecord("linkpath", target))
   if (size > MAX_OCTAL_SIZE) records.push(paxRecord("size", String(size)))
   return new TextEncoder().encode(records.join(""))
 }
@@ -86,7 +88,7 @@ function ustarHeader(path: SplitPath, entry: Pick<TarEntry, "mode" | "size" | "t
   put(136, octal(0, 12)) // mtime
   put(148, "        ")
   put(156, typeFlag)
-  put(157, truncated(entry.target))
+  put(157, fitsLink(entry.target) ? entry.target : truncated(entry.target))
   put(257, "ustar\0" + "00")
   put(329, octal(0, 8)) // devmajor
   put(337, octal(0, 8)) // devminor

@@ -17,6 +17,7 @@ describe("parsePlatform()", () => {
     ["linux/amd64/v3", "linux/amd64/v3"],
     ["linux/i386", "linux/386"],
     ["windows/amd64", "windows/amd64"],
+    ["linux/constructor", "linux/constructor"],
   ])("%s is %s", (text, canonical) => {
     expect(formatPlatform(parsePlatform(text))).toBe(canonical)
   })

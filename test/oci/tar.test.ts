@@ -87,6 +87,7 @@ describe("tarHeader()", () => {
     ["100 bytes", "t".repeat(100)],
     ["101 bytes", "t".repeat(101)],
     ["outside ASCII", "größe/🚀"],
+    ["control characters", "a\tb\nc"],
   ])("a symlink's target survives: %s", async (_, target) => {
     const bytes = archive([symlink("link", target)])
     const [found] = await readBack(bytes)
