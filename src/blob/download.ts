@@ -7,7 +7,7 @@ import type { BlobSource, FileBlob } from "./blob.ts"
 import type { DownloadEvents } from "./download-events.ts"
 import type { HoldBack } from "./hold-back.ts"
 import { IntegrityError } from "./integrity-error.ts"
-import { openFirst } from "./open-first.ts"
+import { type Opened, openFirst } from "./open-first.ts"
 import { type Reader, Readers } from "./readers.ts"
 import type { OpenSpool, Spool } from "./spool.ts"
 import { OverlongError, SpoolError } from "./transfer-error.ts"
@@ -213,7 +213,7 @@ export class Download {
     if (opened === null) return
     try {
       this.#options.events.opened(opened.source, start)
-      await this.#drain(opened.source, opened.stream, spool)
+      await this.#drain(opened, spool, signal)
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof SpoolError) throw error.cause
@@ -223,22 +223,22 @@ export class Download {
   }
 
   /** Rejects when the stream ends before the blob does. */
-  async #drain(source: BlobSource, stream: ReadableStream<Uint8Array>, spool: Spool): Promise<void> {
+  async #drain({ source, stream }: Opened, spool: Spool, signal: AbortSignal): Promise<void> {
     const { size } = this.descriptor
     for await (const chunk of stream) {
       this.#contributors.add(source)
       this.#options.holdBack.took(source)
       if (this.#have + chunk.byteLength > size) throw new OverlongError(`it sent more than the ${size} bytes announced`)
-      await this.#take(chunk, spool)
+      await this.#take(chunk, spool, signal)
     }
     if (this.#have < size) throw new Error(`the transfer ended after ${this.#have} of ${size} bytes`)
   }
 
   /** In pieces that a window is sure to have room for once its readers have caught up with the piece before. */
-  async #take(chunk: Uint8Array, spool: Spool): Promise<void> {
+  async #take(chunk: Uint8Array, spool: Spool, signal: AbortSignal): Promise<void> {
     for (let offset = 0; offset < chunk.byteLength; offset += PIECE_BYTES) {
       const piece = chunk.subarray(offset, offset + PIECE_BYTES)
-      await spool.write(piece).catch((cause) => Promise.reject(new SpoolError(cause)))
+      await spool.write(piece, signal).catch((cause) => Promise.reject(new SpoolError(cause)))
       this.#hasher.update(piece)
       this.#have += piece.byteLength
       this.#wake()

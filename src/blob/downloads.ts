@@ -18,6 +18,7 @@ import { readDownload, readWhole } from "./read-download.ts"
 import type { Reader } from "./readers.ts"
 import type { OpenSpool } from "./spool.ts"
 import { Transfer } from "./transfer.ts"
+import { isAbandonment } from "./transfer-error.ts"
 
 export interface DownloadPolicy extends Omit<AttemptPolicy & HoldBackPolicy, "clock"> {
   /** How long a client waits for the first byte before it is told to come back; clients give up at 30 s. */
@@ -241,7 +242,7 @@ export class Downloads {
     this.#all.delete(download)
     if (this.#running.get(digest) === download) this.#running.delete(digest)
     this.#measure()
-    if (download.error === null || this.#shutdown.signal.aborted) return
+    if (download.error === null || isAbandonment(download.error) || this.#shutdown.signal.aborted) return
     this.#failures.set(digest, {
       error: download.error,
       until: this.#options.clock.now() + this.#options.policy.failureMs,

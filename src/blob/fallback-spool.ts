@@ -29,14 +29,14 @@ class FallbackSpool implements Spool {
     return this.#second?.isWindow ?? this.#first.isWindow
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
-    if (this.#second !== null) return await this.#second.write(bytes)
+  async write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (this.#second !== null) return await this.#second.write(bytes, signal)
     try {
       await this.#first.write(bytes)
       this.#inFirst += bytes.byteLength
     } catch {
       const second = await this.#goOn() // the first has told why
-      await second.write(bytes)
+      await second.write(bytes, signal)
     }
   }
 

@@ -33,8 +33,8 @@ class LiveEdgeSpool implements Spool {
     return this.#spool.isWindow
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
-    await this.#spool.write(bytes)
+  async write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#spool.write(bytes, signal)
     this.#pieces = [...this.#pieces.slice(1 - PIECES), { offset: this.#written, bytes }]
     this.#written += bytes.byteLength
   }

@@ -1,5 +1,5 @@
 import type { Clock } from "../lib/clock.ts"
-import { observeStream } from "../lib/stream.ts"
+import { observeStream, type StreamEnd } from "../lib/stream.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import type { BlobSource, ReadyBlob, StreamBlob } from "./blob.ts"
 import type { Transfer } from "./transfer.ts"
@@ -36,8 +36,9 @@ export function measured(source: BlobSource, { metrics, clock, transfer }: Measu
         bytes += byteLength
         took(byteLength)
       }
-      const end = (isComplete: boolean) => {
-        count(isComplete ? "hit" : "error")
+      const end = (kind: StreamEnd["kind"]) => {
+        const isComplete = kind === "complete"
+        if (kind !== "left") count(isComplete ? "hit" : "error")
         metrics.original.blobRead(name, { bytes, seconds: (clock.now() - startedAt) / 1000, isComplete })
       }
       try {
@@ -45,12 +46,12 @@ export function measured(source: BlobSource, { metrics, clock, transfer }: Measu
         return observeStream(stream, {
           chunk,
           end: (how) => {
-            end(how.kind === "complete")
+            end(how.kind)
             if (how.kind === "broken" && !signal.aborted) transfer.failed(source, how.error)
           },
         })
       } catch (error) {
-        end(false)
+        end(signal.aborted ? "left" : "broken")
         if (!signal.aborted) transfer.failed(source, error)
         throw error
       }

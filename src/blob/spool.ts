@@ -8,8 +8,8 @@ import type { FileBlob } from "./blob.ts"
 export interface Spool {
   /** True for one that cannot hold everything: without readers it cannot go on. */
   readonly isWindow: boolean
-  /** Appends; the bytes can be read when it resolves. */
-  write(bytes: Uint8Array): Promise<void>
+  /** Appends; the bytes can be read when it resolves. Rejects when the signal is aborted while it waits for readers. */
+  write(bytes: Uint8Array, signal?: AbortSignal): Promise<void>
   /** At least one byte and at most `length`, from `offset`, which must be below what was written. Rejects with SpoolGone. */
   read(offset: number, length: number): Promise<Uint8Array>
   /** Tells where the slowest and the fastest reader are, so that what nobody needs any more can be let go. */

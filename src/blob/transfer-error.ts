@@ -13,3 +13,6 @@ export class SpoolError extends Error {
     super(errorText(cause), { cause })
   }
 }
+
+/** A transfer ended because nobody reads it any more, which says nothing about its sources. */
+export const isAbandonment = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError"

@@ -4,6 +4,7 @@ import { passingCulprit } from "../oci/error.ts"
 import type { SourceName } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
 import type { BlobSource } from "./blob.ts"
+import { isAbandonment } from "./transfer-error.ts"
 
 export interface TransferOptions {
   readonly log: Logger
@@ -54,9 +55,8 @@ export class Transfer {
   end(error: unknown): void {
     const { log } = this.#options
     const isLocal = [...this.#sources.values()].every((name) => LOCAL.has(name))
-    const isUnwanted = error instanceof DOMException && error.name === "AbortError"
     if (error === null) log[isLocal ? "debug" : "info"]("transfer complete", this.#fields())
-    else if (isUnwanted) log.info("transfer given up, nobody reads it any more", this.#fields())
+    else if (isAbandonment(error)) log.info("transfer given up, nobody reads it any more", this.#fields())
     else log.error("unable to retrieve blob", { ...this.#fields(), error: errorText(error) }, passingCulprit(error))
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts"
+import { abortable } from "../lib/single-flight.ts"
 import { type Spool, SpoolGone } from "./spool.ts"
 
 export interface WindowOptions {
@@ -37,10 +38,10 @@ export class WindowSpool implements Spool {
     this.#options = options
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.#visible = this.#written
     for (let offset = 0; offset < bytes.byteLength; ) {
-      const room = await this.#room()
+      const room = await this.#room(signal)
       const piece = bytes.subarray(offset, offset + room)
       this.#pieces.push({ offset: this.#written, bytes: piece })
       this.#written += piece.byteLength
@@ -79,24 +80,26 @@ export class WindowSpool implements Spool {
   }
 
   /** Waits until there is room for at least one byte. */
-  async #room(): Promise<number> {
+  async #room(signal: AbortSignal | undefined): Promise<number> {
     for (;;) {
       if (this.#isClosed) throw new SpoolGone(this.#written)
       this.#release(this.#slowest)
       const room = this.#options.capacity - (this.#written - this.#base)
       if (room > 0) return room
-      if (!(await this.#waited()) && this.#fastest >= this.#visible) this.#release(this.#base + this.#firstLength())
+      if (!(await this.#waited(signal)) && this.#fastest >= this.#visible)
+        this.#release(this.#base + this.#firstLength())
     }
   }
 
   /** False: a reader that waits for bytes has waited long enough for the slow ones. */
-  async #waited(): Promise<boolean> {
+  async #waited(signal: AbortSignal | undefined): Promise<boolean> {
     const timer = new AbortController()
     const late = this.#options.clock.sleep(this.#options.patienceMs, timer.signal).then(
       () => false,
       () => true,
     )
-    return await Promise.race([this.#moved.promise.then(() => true), late]).finally(() => timer.abort())
+    const moved = Promise.race([this.#moved.promise.then(() => true), late]).finally(() => timer.abort())
+    return await (signal === undefined ? moved : abortable(moved, signal))
   }
 
   #firstLength(): number {
