@@ -122,7 +122,8 @@ function openKeeping(config: BlobserveConfig, { kept, settings, isShared }: Blob
   const policy = { ...downloads, random, concurrency: fileBudget(tools.tuning).transfers }
   const windows = windowSpools(tools.tuning)
   const options = { policy, clock, log: tools.log, metrics: tools.metrics }
-  const layers = new Downloads({ ...options, openSpool: windows })
+  const ended = kept.sharing.ended.bind(kept.sharing) // other nodes wait until this one has given its turn back
+  const layers = new Downloads({ ...options, openSpool: windows, ended })
   const contents = new Downloads({ ...options, openSpool: withFallback((size) => store.spool(size), windows) })
   const close = async () => {
     layers.shutdown()

@@ -57,7 +57,7 @@ export class StoredImageFinder implements ImageFinder {
     if (reference.digest !== null) await this.#options.ownership.check(reference, reference.digest, trust, signal)
     const root = await reading.reader.root(reference, signal)
     const open: OpenLayer = async (descriptor, opener) =>
-      await this.#open(descriptor, reading.reader.blobs(reference), opener)
+      await this.#open(descriptor, this.#options.readers()[trust].blobs(reference), opener)
     const place = formatLocation(reference)
     return await this.#read({ reading, root, platform, place, name: formatReference(reference), open })
   }
