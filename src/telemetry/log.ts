@@ -1,3 +1,4 @@
+import { callerOf } from "./caller.ts"
 import { Floods } from "./floods.ts"
 import { Repeats } from "./repeats.ts"
 
@@ -50,14 +51,18 @@ export function createLogger(options: LoggerOptions): Logger {
     const summarise = (repeated: number) => write(formatLine(options, entryLevel, message, { repeated }))
     return floods.admits(message, summarise) ? 0 : null
   }
-  const emit =
-    (entryLevel: Level) =>
-    (message: string, fields: Fields = {}, cause: string | null = null) => {
+  // Finding the place is too slow for every request
+  const isPlaced = (entryLevel: Level) => level() === "debug" || isTrouble(entryLevel)
+  const emit = (entryLevel: Level) => {
+    const log = (message: string, fields: Fields = {}, cause: string | null = null) => {
       if (!isWanted(entryLevel)) return
       const repeated = leftOut(entryLevel, message, cause)
       if (repeated === null) return
-      write(formatLine(options, entryLevel, message, repeated === 0 ? fields : { ...fields, repeated }))
+      const place = isPlaced(entryLevel) ? callerOf(log) : {}
+      write(formatLine(options, entryLevel, message, { ...place, ...fields, ...(repeated === 0 ? {} : { repeated }) }))
     }
+    return log
+  }
   return { debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
 }
 

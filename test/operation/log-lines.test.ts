@@ -58,3 +58,20 @@ test("K2: trouble that clients can cause without end is told ten times a second,
   await until(() => count() === answers.length)
   expect(told().length).toBeLessThan(answers.length / 2)
 })
+
+test("lines name the place in the sources that they are from: at level debug all, else those of trouble", async () => {
+  const specs = { broken: { baseRef: "scratch", layers: [{ file: "none.tar" }] } }
+  for (const flags of [["-v"], []]) {
+    facade = await startFacade({ mode: "binary", specs, flags })
+    await facade.get("/v2/fixed/broken/manifests/latest")
+    await until(() => linesOf(facade, "request").length > 0 && linesOf(facade, "cannot get manifest").length > 0)
+    const [trouble] = linesOf(facade, "cannot get manifest")
+    const [request] = linesOf(facade, "request")
+    await facade.stop()
+
+    const place = { file: expect.stringMatching(/^src\/http\/[a-z-]+\.ts:\d+$/), func: expect.stringMatching(/^\w+$/) }
+    expect(trouble).toMatchObject(place)
+    if (flags.length > 0) expect(request).toMatchObject(place)
+    else expect(request).not.toHaveProperty("file")
+  }
+})
