@@ -26,6 +26,36 @@ describe("config check", () => {
     expect([code, err]).toEqual([0, ""])
   })
 
+  test("C-13: takes what the Helm chart of 2021 wrote", async () => {
+    const registry = {
+      port: 3000,
+      remoteSpecProvider: { addr: "ws-manager:8080" },
+      store: "/mnt/cache/registry",
+      requireAuth: false,
+      staticLayer: [{ ref: "eu.gcr.io/gitpod/supervisor:1", type: "image" }],
+      handover: { enabled: true, sockets: "/mnt/handover" },
+    }
+    const file = join(
+      write({ "config.json": { registry, pprofAddr: ":6060", prometheusAddr: ":9500" } }),
+      "config.json",
+    )
+
+    expect(await runBinary(["config", "check", file])).toEqual({ code: 0, out: `${file} is valid\n`, err: "" })
+  })
+
+  test("C-13: tells what to write in place of keys of the original's own example", async () => {
+    const redis = { masterName: "mymaster", sentinelAddrs: ["localhost:26379"], password: "hunter2" }
+    const ipfs = { enabled: true, redis: { singleHostAddr: "localhost:6379" }, ipfs: "/ip4/127.0.0.1/tcp/5001" }
+    const file = join(write({ "config.json": { registry: { port: 8080, ipfs, redis } } }), "config.json")
+    const { code, err } = await runBinary(["config", "check", file])
+
+    expect(code).toBe(1)
+    for (const key of ["ipfs.ipfs", "ipfs.redis", "redis.masterName", "redis.sentinelAddrs"])
+      expect(err).toContain(`registry.${key}: unknown key, it is now `)
+    expect(err).toContain("registry.redis.password: unknown key, it is read from the environment: set REDIS_PASSWORD")
+    expect(err).not.toContain("hunter2")
+  })
+
   test("tells everything that is wrong, with file, line and path", async () => {
     const file = join(write({ "config.json": { registry: { prot: 1, tagTTL: "x" } } }), "config.json")
     const { code, out, err } = await runBinary(["config", "check", file])
