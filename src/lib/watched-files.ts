@@ -47,7 +47,8 @@ export class WatchedFiles<Value> {
   /** Rejects when the files cannot be used as they are now. */
   static async open<Value>(options: WatchedFilesOptions<Value>): Promise<WatchedFiles<Value>> {
     const identity = identityOf(options.paths) ?? "missing"
-    const texts = await Promise.all(options.paths.map(readText))
+    const texts: string[] = []
+    for (const path of options.paths) texts.push(await readText(path)) // so that the first one that is missing is told
     const files = new WatchedFiles(options, { identity, texts, value: options.parse(texts) })
     void files.#poll()
     return files
