@@ -120,6 +120,8 @@ export interface Tuning {
     readonly prePullRetryMs: number
   }
   readonly maintenanceMs: number
+  /** How long what a name has stood for may still be read under it, and is not evicted. */
+  readonly recentMs: number
   readonly redis: RedisPolicy
   readonly ipfs: IpfsTuning
   /** How long the end may take once running transfers are cut off. */
@@ -210,6 +212,7 @@ export const PRODUCTION: Tuning = {
     prePullRetryMs: 10_000,
   },
   maintenanceMs: 10 * 60 * 1000,
+  recentMs: 60 * 60 * 1000,
   redis: { connectMs: 500, commandMs: 200, failures: 3, openMs: 1000, maxOpenMs: 30_000 },
   ipfs: {
     source: { probeMs: 250, localMs: 1000, swarmMs: 2500, hedgeMs: 400, shunMs: 5 * 60_000 },

@@ -102,6 +102,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
     "facade",
     "spec",
     "http/blobserve/hot-answers",
+    "store/disk-images",
   ],
   "ipaddr.js": ["auth", "egress"],
   tldts: ["upstream"],

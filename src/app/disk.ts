@@ -16,7 +16,8 @@ export function openStore(
   { log, metrics, tuning }: Omit<Tools, "readiness" | "tracer">,
 ): DiskStore {
   const limits = { maxSizeBytes: config.storeMaxSizeBytes, minFreeBytes: config.storeMinFreeBytes }
-  return new DiskStore({ root: config.store, limits, clock: tuning.clock, log, metrics })
+  const { clock, recentMs } = tuning
+  return new DiskStore({ root: config.store, limits, recentMs, clock, log, metrics })
 }
 
 /** Looks after the store while it serves. */
@@ -32,7 +33,8 @@ export async function keepUp(store: DiskStore, { clock, maintenanceMs }: Tuning,
 export function windowSpools({ clock, downloads, windows }: Tuning): OpenSpool {
   const slots = new Semaphore(windows.count)
   return async (size) => {
-    const release = await slots.acquire(AbortSignal.timeout(downloads.queueMs)).catch((cause) => {
+    const patience = { clock, patienceMs: downloads.queueMs }
+    const release = await slots.acquireInTime(patience).catch((cause) => {
       const message = "The store takes nothing, and too many blobs pass through memory already, try again"
       throw new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 5, cause })
     })

@@ -49,7 +49,14 @@ export async function openKept(config: RegistryConfig, tools: Tools): Promise<Ke
     sharing,
     downloads,
     recent: (readers) => {
-      recent = new RecentImages({ clock, log: store.images, documents: store, readers, earlier: recent })
+      recent = new RecentImages({
+        clock,
+        recentMs: tuning.recentMs,
+        log: store.images,
+        documents: store,
+        readers,
+        earlier: recent,
+      })
       return recent
     },
     close: async () => {

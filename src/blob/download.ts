@@ -160,7 +160,7 @@ export class Download {
     }
     this.#exposed = true
     const bytes = await this.#readSpool(reader.position, Math.min(length, this.#limit(end) - reader.position))
-    reader.position += bytes.byteLength
+    this.#readers.move(reader, reader.position + bytes.byteLength)
     this.#advance()
     return bytes
   }
@@ -169,11 +169,11 @@ export class Download {
   async #lastByte(reader: Reader, end: number, signal: AbortSignal): Promise<Uint8Array> {
     const restarts = this.#restarts
     const byte = await this.#readSpool(end - 1, 1)
-    reader.position = Number.POSITIVE_INFINITY
+    this.#readers.move(reader, Number.POSITIVE_INFINITY)
     this.#advance()
     while (this.isRunning && restarts === this.#restarts) await abortable(this.#changed.promise, signal)
     if (this.#state.kind === "failed") throw this.#state.error
-    reader.position = restarts === this.#restarts ? end : end - 1
+    this.#readers.move(reader, restarts === this.#restarts ? end : end - 1)
     if (reader.position === end) return byte
     return await this.read(reader, end, 1, signal)
   }

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache"
 import type { Clock } from "../lib/clock.ts"
+import { inTime } from "../lib/in-time.ts"
 import type { ByteRange } from "../lib/range.ts"
 import { Semaphore } from "../lib/semaphore.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
@@ -8,30 +9,27 @@ import { RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { type AttemptPolicy, Attempts } from "./attempts.ts"
-import type { BlobSource, BytesBlob, ColdBlob, FileBlob, ReadyBlob } from "./blob.ts"
+import type { BlobSource, ColdBlob, FileBlob, ReadyBlob, StreamBlob } from "./blob.ts"
 import { Download } from "./download.ts"
 import type { DownloadEvents } from "./download-events.ts"
 import { HoldBack, type HoldBackPolicy } from "./hold-back.ts"
 import { IntegrityError } from "./integrity-error.ts"
 import { measured } from "./measured.ts"
+import { type RampPolicy, ramp } from "./ramp.ts"
 import { readDownload, readWhole } from "./read-download.ts"
 import type { Reader } from "./readers.ts"
 import type { OpenSpool } from "./spool.ts"
 import { Transfer } from "./transfer.ts"
 import { isAbandonment } from "./transfer-error.ts"
 
-export interface DownloadPolicy extends Omit<AttemptPolicy & HoldBackPolicy, "clock"> {
+export interface DownloadPolicy extends Omit<AttemptPolicy & HoldBackPolicy, "clock">, RampPolicy {
   /** How long a client waits for the first byte before it is told to come back; clients give up at 30 s. */
   readonly firstByteMs: number
   /** How long a transfer goes on without readers, unless a quarter of it is here already or little is missing. */
   readonly lingerMs: number
   /** So much may be missing for a transfer to be finished without readers. */
   readonly finishBytes: number
-  /** Transfers at the same time; more wait in a queue. */
-  readonly concurrency: number
-  /** Transfers at the same time after the start, when a fleet may have lost its caches at once; doubles every `rampMs`. */
-  readonly firstConcurrency: number
-  readonly rampMs: number
+  /** How long a transfer waits for one that has to end first. */
   readonly queueMs: number
   /** How long a failure answers for the same blob without asking the sources again. */
   readonly failureMs: number
@@ -80,7 +78,7 @@ export class Downloads {
   constructor(options: DownloadsOptions) {
     this.#options = options
     this.#slots = new Semaphore(Math.min(options.policy.firstConcurrency, options.policy.concurrency))
-    void this.#ramp()
+    void ramp(this.#slots, options, this.#shutdown.signal)
   }
 
   /** A blob that will be fetched from the first of `sources` that has it. No I/O until it is asked for. */
@@ -101,32 +99,46 @@ export class Downloads {
       const download = this.#join(descriptor, sources)
       return await this.#held(download, range.start, async () => {
         await this.#inTime(download.started(opener), download)
-        return readDownload({
-          download,
-          range,
-          left: (one) => this.#left(one),
-          restart: () => this.#begin(descriptor, sources),
-        })
+        return this.#read(download, range, sources)
       })
     }
     return { kind: "stream", descriptor, open }
   }
 
   /** Small enough to be complete before it is answered: then it has a length, and wrong bytes are never seen. */
-  async #whole(
-    descriptor: Descriptor,
-    sources: readonly BlobSource[],
-    signal: AbortSignal,
-  ): Promise<FileBlob | BytesBlob> {
+  async #whole(descriptor: Descriptor, sources: readonly BlobSource[], signal: AbortSignal): Promise<ReadyBlob> {
     const download = this.#join(descriptor, sources)
     return await this.#held(download, 0, async (reader) => {
       if (descriptor.size > TINY_BYTES) {
         const file = await this.#inTime(download.kept(signal), download)
-        if (file !== null) return { ...file, descriptor }
+        return file === null ? this.#unkept(download, sources, signal) : { ...file, descriptor }
       }
       await this.#inTime(download.verified(signal), download)
       return { kind: "bytes", descriptor, bytes: await readWhole(download, reader, signal) }
     })
+  }
+
+  /** Complete, but on no disk: all who ask read it where it has passed through, so that it is in memory only once. */
+  #unkept(download: Download, sources: readonly BlobSource[], signal: AbortSignal): StreamBlob {
+    const { descriptor } = download
+    const holder = download.join(0)
+    const letGo = async () => {
+      await download.leave(holder)
+      this.#left(download)
+    }
+    signal.addEventListener("abort", letGo, { once: true })
+    const open = async (range: ByteRange) => {
+      const stream = this.#read(download, range, sources)
+      signal.removeEventListener("abort", letGo)
+      await letGo()
+      return stream
+    }
+    return { kind: "stream", descriptor, open }
+  }
+
+  #read(download: Download, range: ByteRange, sources: readonly BlobSource[]): ReadableStream<Uint8Array> {
+    const restart = () => this.#begin(download.descriptor, sources)
+    return readDownload({ download, range, left: (one) => this.#left(one), restart })
   }
 
   async #held<Result>(download: Download, position: number, use: (reader: Reader) => Promise<Result>): Promise<Result> {
@@ -142,14 +154,11 @@ export class Downloads {
   /** Clients give up a silent request after 30 s; the transfer goes on for the next one. */
   async #inTime<Result>(result: Promise<Result>, { attempts, descriptor }: Download): Promise<Result> {
     const { clock, policy } = this.#options
-    const timer = new AbortController()
-    const late = clock.sleep(policy.firstByteMs, timer.signal).then(() => {
+    return await inTime(result, { clock, patienceMs: policy.firstByteMs }, () => {
       const seconds = Math.round(policy.firstByteMs / 1000)
       const message = `Cannot serve blob ${descriptor.digest} yet: its source gave nothing for ${seconds} s, try again`
-      throw attempts.trouble ?? new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 2 })
+      return attempts.trouble ?? new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 2 })
     })
-    late.catch(() => {})
-    return await Promise.race([result, late]).finally(() => timer.abort())
   }
 
   #join(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
@@ -213,22 +222,11 @@ export class Downloads {
     this.#options.ended?.({ descriptor: download.descriptor, file, sources: download.contributors })
   }
 
-  async #ramp(): Promise<void> {
-    const { clock, policy } = this.#options
-    let slots = Math.min(policy.firstConcurrency, policy.concurrency)
-    while (slots < policy.concurrency && !this.#shutdown.signal.aborted) {
-      await clock.sleep(policy.rampMs, this.#shutdown.signal).catch(() => {})
-      const more = Math.min(slots, policy.concurrency - slots)
-      this.#slots.grow(more)
-      slots += more
-    }
-  }
-
   /** Null: the download failed because no slot became free in time. */
   async #slot(download: Download): Promise<(() => void) | null> {
-    const { queueMs } = this.#options.policy
+    const { clock, policy } = this.#options
     try {
-      return await this.#slots.acquire(AbortSignal.any([AbortSignal.timeout(queueMs), this.#shutdown.signal]))
+      return await this.#slots.acquireInTime({ clock, patienceMs: policy.queueMs }, this.#shutdown.signal)
     } catch {
       const message = `Cannot fetch blob ${download.descriptor.digest}: too many transfers are under way, try again`
       download.fail(new RegistryError("UNAVAILABLE", message, { retryAfterSeconds: 5 }))

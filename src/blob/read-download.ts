@@ -14,6 +14,10 @@ export interface ReadOptions {
 
 /** What one client costs in memory: a slow reader holds one chunk, the rest waits in the spool. */
 const CHUNK_BYTES = 64 * 1024
+/** What all clients of one transfer hold; where they are many, each gets less at a time. */
+const CHUNKS_BYTES = 32 * 1024 * 1024
+
+const chunkBytes = ({ readers }: Download): number => Math.min(CHUNK_BYTES, Math.ceil(CHUNKS_BYTES / readers))
 
 /** A stream of a range that follows a download at the pace of its consumer. */
 export function readDownload(options: ReadOptions): ReadableStream<Uint8Array> {
@@ -31,14 +35,14 @@ export function readDownload(options: ReadOptions): ReadableStream<Uint8Array> {
   const next = async (): Promise<Uint8Array> => {
     if (reader === null) throw new Error("Cannot read after leaving")
     try {
-      return await download.read(reader, range.end, CHUNK_BYTES, abort.signal)
+      return await download.read(reader, range.end, chunkBytes(download), abort.signal)
     } catch (error) {
       if (!(error instanceof SpoolGone)) throw error
       const { position } = reader
       await leave()
       download = options.restart()
       reader = download.join(position)
-      return await download.read(reader, range.end, CHUNK_BYTES, abort.signal)
+      return await download.read(reader, range.end, chunkBytes(download), abort.signal)
     }
   }
   return new ReadableStream<Uint8Array>(

@@ -43,6 +43,13 @@ export interface CachedImagesOptions {
   readonly memory: ImageMemory
 }
 
+interface Wanted {
+  readonly reference: StoredReference
+  readonly digest: Digest
+  /** Null: a manifest, which tells by itself what it is. */
+  readonly descriptor: Descriptor | null
+}
+
 /** How exact the time of the last answer is on disk. */
 const NOTE_MS = 10 * 60_000
 
@@ -83,7 +90,8 @@ export class CachedImages implements ImageReader {
   async document(reference: StoredReference, descriptor: Descriptor, signal: AbortSignal): Promise<JsonBlob> {
     const { digest, mediaType } = descriptor
     if (isManifestType(mediaType) || isIndexType(mediaType)) return await this.#manifest(reference, digest, signal)
-    return await this.#cached(digest, descriptor, (flight) => this.#fetchConfig(reference, descriptor, flight), signal)
+    const load = (flight: AbortSignal) => this.#fetchConfig(reference, descriptor, flight)
+    return await this.#cached({ reference, digest, descriptor }, load, signal)
   }
 
   blobs(reference: StoredReference): readonly BlobSource[] {
@@ -185,13 +193,12 @@ export class CachedImages implements ImageReader {
         throw error
       }
     }
-    return await this.#cached(digest, null, load, signal)
+    return await this.#cached({ reference, digest, descriptor: null }, load, signal)
   }
 
   /** Memory, then the store, then whoever has it. */
   async #cached(
-    digest: Digest,
-    descriptor: Descriptor | null,
+    { reference, digest, descriptor }: Wanted,
     load: (signal: AbortSignal) => Promise<JsonBlob>,
     signal: AbortSignal,
   ): Promise<JsonBlob> {
@@ -205,7 +212,8 @@ export class CachedImages implements ImageReader {
       if (kept === null) this.#remember(document)
       return document
     }
-    return await this.#reading.run(digest, read, signal)
+    // Another repository may have what this one refuses
+    return await this.#reading.run(`${formatReference(reference)}\n${digest}`, read, signal)
   }
 
   async #fetchConfig(reference: StoredReference, descriptor: Descriptor, signal: AbortSignal): Promise<JsonBlob> {

@@ -58,6 +58,8 @@ export class Images implements Facade {
   })
   readonly #composing = new WeakMap<Composer, SingleFlight<string, Composition>>()
 
+  readonly #isNamed = async (name: string) => await this.knows(name, new AbortController().signal)
+
   constructor(options: ImagesOptions) {
     this.#options = options
   }
@@ -84,7 +86,7 @@ export class Images implements Facade {
 
   smallBlob(name: string, digest: Digest): BytesBlob | null {
     const { metrics, revision, store } = this.#options
-    const descriptor = revision().recent.find(name, digest)?.blobs.get(digest)?.descriptor
+    const descriptor = revision().recent.find(name, digest, this.#isNamed)?.blobs.get(digest)?.descriptor
     const bytes = descriptor === undefined ? null : store.readVerified(descriptor)
     if (descriptor === undefined || bytes === null) return null
     metrics.blobRequests.inc({ source: "disk", outcome: "hit" })
@@ -136,7 +138,7 @@ export class Images implements Facade {
   /** Null: the name is unknown, or its images do not contain the digest; the difference is nobody's business. */
   async #containing(name: string, digest: Digest, signal: AbortSignal): Promise<ServedImage | null> {
     const { recent } = this.#options.revision()
-    const known = recent.find(name, digest) ?? (await recent.recall(name, digest))
+    const known = recent.find(name, digest, this.#isNamed) ?? (await recent.recall(name, digest))
     if (known !== null) return known
     try {
       const composition = await this.composition(name, signal)

@@ -10,6 +10,8 @@ import { heldBytes } from "./held-bytes.ts"
 
 export interface RecentImagesOptions {
   readonly clock: Clock
+  /** A pull that began on an image may go on this long after the name has moved to another one. */
+  readonly recentMs: number
   /** What earlier processes, and others on the same store, have served. */
   readonly log: ImageLog
   readonly documents: DocumentStore
@@ -18,8 +20,6 @@ export interface RecentImagesOptions {
   readonly earlier?: RecentImages | null
 }
 
-/** A pull that began on an image may go on this long after the name has moved to another one. */
-const RECENT_MS = 60 * 60 * 1000
 /** How often it is noted on disk that an image is in use. */
 const NOTE_MS = 5 * 60 * 1000
 const MAX_PER_NAME = 20
@@ -29,6 +29,8 @@ const MEMORY_BYTES = 32 * 1024 * 1024
 interface Served {
   readonly image: ServedImage
   usedAt: number
+  /** When it was last asked whether the name is still there. */
+  askedAt: number
   notedAt: number
 }
 
@@ -53,41 +55,52 @@ export class RecentImages {
     const others = this.#list(name).filter(
       (served) => served.image.root.descriptor.digest !== image.root.descriptor.digest,
     )
-    const served = { image, usedAt: 0, notedAt: Number.NEGATIVE_INFINITY }
+    const served = { image, usedAt: 0, askedAt: 0, notedAt: Number.NEGATIVE_INFINITY }
     this.#names.set(name, [served, ...others].slice(0, MAX_PER_NAME))
     this.#use(name, served, now)
   }
 
-  /** The latest image of the name that contains the digest, which counts as use. Null: none does. */
-  find(name: string, digest: Digest): ServedImage | null {
+  /**
+   * The latest image of the name that contains the digest. Null: none does. Counts as use while `isNamed` says that the
+   * name is still there: otherwise whoever goes on pulling could read what was taken away from him for ever.
+   */
+  find(name: string, digest: Digest, isNamed: (name: string) => Promise<boolean>): ServedImage | null {
     const now = this.#options.clock.now()
-    const served = this.#known(name).find(({ image, usedAt }) => isRecent(usedAt, now) && contains(image, digest))
+    const served = this.#known(name).find(({ image, usedAt }) => this.#isRecent(usedAt, now) && contains(image, digest))
     if (served === undefined) return null
-    this.#use(name, served, now)
+    if (now - served.askedAt >= NOTE_MS) {
+      served.askedAt = now
+      void this.#renew(name, served, isNamed)
+    }
     return served.image
   }
 
   /** As `find`, among those that other processes have served. */
   async recall(name: string, digest: Digest): Promise<ServedImage | null> {
-    for (const record of await this.#options.log.recall(name)) {
+    for (const { image: record, ageMs } of await this.#options.log.recall(name)) {
       if (!isRecorded(record, digest)) continue
       const image = await this.#restore(record)
-      if (image !== null) this.#append(name, image)
+      if (image !== null) this.#append(name, image, this.#options.clock.now() - ageMs)
       if (image !== null) return image
     }
     return null
   }
 
+  async #renew(name: string, served: Served, isNamed: (name: string) => Promise<boolean>): Promise<void> {
+    if (await isNamed(name).catch(() => false)) this.#use(name, served, this.#options.clock.now())
+  }
+
   #use(name: string, served: Served, now: number): void {
     served.usedAt = now
+    served.askedAt = now
     if (now - served.notedAt < NOTE_MS) return
     served.notedAt = now
     void this.#options.log.record(toRecord(name, served.image))
   }
 
   /** Behind those that this process has composed, which are later. */
-  #append(name: string, image: ServedImage): void {
-    const served = { image, usedAt: this.#options.clock.now(), notedAt: this.#options.clock.now() }
+  #append(name: string, image: ServedImage, usedAt: number): void {
+    const served = { image, usedAt, askedAt: usedAt, notedAt: usedAt }
     const list = this.#list(name)
     if (list.some((known) => known.image.root.descriptor.digest === image.root.descriptor.digest)) return
     this.#names.set(name, [...list.slice(0, MAX_PER_NAME - 1), served])
@@ -95,7 +108,11 @@ export class RecentImages {
 
   #list(name: string): readonly Served[] {
     const now = this.#options.clock.now()
-    return this.#known(name).filter(({ usedAt }) => isRecent(usedAt, now))
+    return this.#known(name).filter(({ usedAt }) => this.#isRecent(usedAt, now))
+  }
+
+  #isRecent(usedAt: number, now: number): boolean {
+    return usedAt >= now - this.#options.recentMs
   }
 
   /** Those that are too old, too. */
@@ -131,8 +148,6 @@ const byBytes = () =>
     maxSize: MEMORY_BYTES,
     sizeCalculation: (images) => images.reduce((sum, { image }) => sum + heldBytes(image), 1),
   })
-
-const isRecent = (usedAt: number, now: number): boolean => now - usedAt <= RECENT_MS
 
 export const contains = ({ documents, blobs }: ServedImage, digest: Digest): boolean =>
   documents.has(digest) || blobs.has(digest)

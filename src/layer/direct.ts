@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache"
 import type { BlobSource } from "../blob/blob.ts"
+import { SingleFlight } from "../lib/single-flight.ts"
 import { digestOf } from "../oci/digest.ts"
 import { HeldContent } from "./held-content.ts"
 import { importLayer, layerDescriptor, layerFault, type Workshop } from "./import-layer.ts"
@@ -14,6 +15,7 @@ export class DirectLayerSource implements LayerSource<DirectRequest> {
   readonly #workshop: Workshop
   readonly #held: HeldContent<Uint8Array<ArrayBuffer>>
   readonly #known = new LRUCache<string, LayerFacts>({ max: 1000 })
+  readonly #importing = new SingleFlight<string, LayerFacts>()
 
   constructor(workshop: Workshop, held = new HeldContent<Uint8Array<ArrayBuffer>>()) {
     this.#workshop = workshop
@@ -23,7 +25,8 @@ export class DirectLayerSource implements LayerSource<DirectRequest> {
   async contribute({ content, text }: DirectRequest, _platform: unknown, signal: AbortSignal): Promise<Contribution> {
     try {
       const key = digestOf(content)
-      const facts = this.#known.get(key) ?? (await importLayer(this.#workshop.openSpool, new Blob([content]).stream()))
+      const read = () => importLayer(this.#workshop.openSpool, new Blob([content]).stream())
+      const facts = this.#known.get(key) ?? (await this.#importing.run(key, read, signal))
       this.#known.set(key, facts)
       this.#held.hold(key, content, content.byteLength)
       const layer = {

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache"
+import { SingleFlight } from "../lib/single-flight.ts"
 import { digestOf } from "../oci/digest.ts"
 import { generatedLayer } from "./generated.ts"
 import { HeldContent } from "./held-content.ts"
@@ -15,6 +16,7 @@ export class FilesLayerSource implements LayerSource<FilesRequest> {
   readonly #workshop: Workshop
   readonly #held: HeldContent<readonly TarItem[]>
   readonly #known = new LRUCache<string, LayerFacts>({ max: 1000 })
+  readonly #importing = new SingleFlight<string, LayerFacts>()
 
   constructor(workshop: Workshop, held = new HeldContent<readonly TarItem[]>()) {
     this.#workshop = workshop
@@ -25,7 +27,8 @@ export class FilesLayerSource implements LayerSource<FilesRequest> {
     const items = filesToItems(files)
     const key = digestOf(JSON.stringify([...files]))
     try {
-      const facts = this.#known.get(key) ?? (await importLayer(this.#workshop.openSpool, tarStream(items)))
+      const read = () => importLayer(this.#workshop.openSpool, tarStream(items))
+      const facts = this.#known.get(key) ?? (await this.#importing.run(key, read, signal))
       this.#known.set(key, facts)
       this.#held.hold(key, items, facts.size)
       return generatedLayer({

@@ -1,3 +1,5 @@
+import type { Patience } from "./in-time.ts"
+
 /** Hands out a fixed number of slots in the order of asking. */
 export class Semaphore {
   #free: number
@@ -21,6 +23,17 @@ export class Semaphore {
       if (held) this.#release()
       held = false
     }
+  }
+
+  /** As `acquire`; rejects with TimeoutError once patience is over. */
+  async acquireInTime({ clock, patienceMs }: Patience, ...signals: readonly AbortSignal[]): Promise<() => void> {
+    const [timer, over] = [new AbortController(), new AbortController()]
+    const late = new DOMException(`No slot became free in ${patienceMs} ms`, "TimeoutError")
+    void clock.sleep(patienceMs, timer.signal).then(
+      () => over.abort(late),
+      () => {},
+    )
+    return await this.acquire(AbortSignal.any([over.signal, ...signals])).finally(() => timer.abort())
   }
 
   /** Hands out more slots from now on. */

@@ -1,10 +1,13 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { lstat, mkdir, readFile, rename, utimes, writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
 import type { KeyValue } from "../lib/key-value.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { DiskPaths } from "./disk-path.ts"
 
 const sha256 = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex")
+
+/** How exact the time of last use is on disk. */
+const TOUCH_MS = 24 * 60 * 60 * 1000
 
 export interface DiskFactsOptions {
   readonly paths: DiskPaths
@@ -23,9 +26,12 @@ export class DiskFacts implements KeyValue {
   }
 
   async get(key: string): Promise<string | null> {
-    const text = await readFile(this.#path(key), "utf8").catch(() => "")
+    const path = this.#path(key)
+    const text = await readFile(path, "utf8").catch(() => "")
     const [checksum, value] = [text.slice(0, 64), text.slice(65)]
-    return checksum === sha256(`${key}\n${value}`) ? value : null
+    if (checksum !== sha256(`${key}\n${value}`)) return null
+    void touch(path)
+    return value
   }
 
   async set(key: string, value: string): Promise<void> {
@@ -43,4 +49,10 @@ export class DiskFacts implements KeyValue {
   #path(key: string): string {
     return this.#options.paths.fact(this.#options.kind, sha256(key))
   }
+}
+
+async function touch(path: string): Promise<void> {
+  const stat = await lstat(path).catch(() => null)
+  const now = Date.now()
+  if (stat !== null && now - stat.mtimeMs > TOUCH_MS) await utimes(path, now / 1000, now / 1000).catch(() => {}) // found out again
 }

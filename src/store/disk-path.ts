@@ -21,6 +21,7 @@ export class DiskPaths {
   readonly tmp: string
   readonly bad: string
   readonly images: string
+  readonly facts: string
 
   constructor(root: string) {
     this.root = join(root, "v1")
@@ -29,6 +30,7 @@ export class DiskPaths {
     this.tmp = join(this.root, "tmp")
     this.bad = join(this.root, "bad")
     this.images = join(this.root, "images")
+    this.facts = join(this.root, "facts")
   }
 
   shard(digest: Digest): string {
@@ -46,6 +48,6 @@ export class DiskPaths {
   }
 
   fact(kind: string, hex: string): string {
-    return join(this.root, "facts", kind, hex.slice(0, 2), hex)
+    return join(this.facts, kind, hex.slice(0, 2), hex)
   }
 }

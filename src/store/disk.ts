@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile, statfs, unlink, utimes } from "node:fs/promises"
+import { lstat, readFile, statfs, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import type { FileBlob, ReadyBlob } from "../blob/blob.ts"
 import type { Spool } from "../blob/spool.ts"
@@ -17,17 +17,21 @@ import { DiskImageLog } from "./disk-images.ts"
 import { DiskIndex, stateOf } from "./disk-index.ts"
 import { DiskPaths } from "./disk-path.ts"
 import { DiskSpool } from "./disk-spool.ts"
+import { FactsSweep } from "./facts-sweep.ts"
 import { FileCheck, type Verdict } from "./file-check.ts"
 import { prepareStore, readLayout } from "./layout.ts"
+import { PutAside } from "./put-aside.ts"
 import { chooseVictims, Quota, type Reservation, type StoreLimits } from "./quota.ts"
 import type { StoreStats, VerifyReport } from "./report.ts"
 import { scrub } from "./scrub.ts"
-import type { BlobStore, BypassReason, DocumentStore, ImageLog, StoreBypass } from "./store.ts"
+import type { BlobStore, DocumentStore, ImageLog, StoreBypass } from "./store.ts"
 import { sweepWorkplaces, type Workplace } from "./workplace.ts"
 
 export interface DiskStoreOptions {
   readonly root: string
   readonly limits: StoreLimits
+  /** What images that were served so lately consist of is not evicted. */
+  readonly recentMs: number
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -35,9 +39,6 @@ export interface DiskStoreOptions {
 
 /** After trouble with the disk, nothing is written for this long. */
 const REST_MS = 5000
-/** How exact the time of last use is on disk. */
-const TOUCH_MS = 60 * 60 * 1000
-const TOLD_MS = 60_000
 /** Reserved for content whose size is not known yet. */
 const UNKNOWN_BYTES = 16 * 1024 * 1024
 
@@ -52,40 +53,40 @@ export class DiskStore implements BlobStore, DocumentStore {
   readonly #options: DiskStoreOptions
   readonly #paths: DiskPaths
   readonly #index: DiskIndex
+  readonly #aside: PutAside
   readonly #check: FileCheck
   readonly #quota: Quota
   readonly #log: DiskImageLog
   readonly #states: CheckedStates
+  readonly #factsSweep: FactsSweep
   #workplace: Promise<Workplace> | null = null
   #isOurs = false
   readonly #putting = new Set<Promise<void>>()
-  readonly #told = new Map<BypassReason, number>()
   #trouble: { readonly error: StoreBypass; readonly until: number } | null = null
 
   constructor(options: DiskStoreOptions) {
-    const { clock, limits, log, metrics, root } = options
+    const { clock, limits, log, metrics, recentMs, root } = options
     this.#options = options
     this.#paths = new DiskPaths(root)
     this.#index = new DiskIndex(this.#paths)
-    this.#check = new FileCheck({ paths: this.#paths, index: this.#index, clock, log, metrics })
-    this.#quota = new Quota({ dir: root, limits, index: this.#index, evict: (bytes) => this.#evict(bytes) })
-    this.#log = new DiskImageLog(this.#paths, () => this.#draft(), log)
+    this.#aside = new PutAside(this.#paths)
+    this.#check = new FileCheck({ paths: this.#paths, index: this.#index, aside: this.#aside, clock, log, metrics })
+    const used = () => this.#index.total + this.#aside.bytes
+    this.#quota = new Quota({ dir: root, limits, used, evict: (bytes) => this.#evict(bytes) })
+    this.#log = new DiskImageLog({ paths: this.#paths, recentMs, draft: () => this.#draft(), log })
     this.images = this.#log
+    this.#factsSweep = new FactsSweep(this.#paths, clock)
     const facts = this.facts("checked")
     this.#states = new CheckedStates({ paths: this.#paths, index: this.#index, facts, bootId: readBootId() })
     this.origin = this.#paths.root
   }
 
   findVerified(descriptor: Descriptor): FileBlob | null {
-    const file = this.#check.findVerified(descriptor)
-    if (file !== null) this.#touch(descriptor.digest)
-    return file
+    return this.#check.findVerified(descriptor)
   }
 
   readVerified(descriptor: Descriptor): Uint8Array<ArrayBuffer> | null {
-    const bytes = this.#check.readVerified(descriptor)
-    if (bytes !== null) this.#touch(descriptor.digest)
-    return bytes
+    return this.#check.readVerified(descriptor)
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
@@ -162,19 +163,19 @@ export class DiskStore implements BlobStore, DocumentStore {
     const swept = tryLock === null ? 0 : await sweepWorkplaces(this.#paths.tmp, tryLock)
     if (swept > 0) this.#options.log.info("removed unfinished files of processes that have ended", { processes: swept })
     await this.#log.sweep()
+    await this.#aside.sweep()
     await this.#states.load()
     await this.#index.refresh()
     await this.#quota.enforce()
     await this.#states.save()
     this.#measure()
+    await this.#factsSweep.run()
   }
 
   /** Looks at every file again within a week, slowly, until the signal is aborted. */
   async scrub(signal: AbortSignal): Promise<void> {
-    await scrub(
-      { index: this.#index, check: (digest) => this.#check.check(digest), clock: this.#options.clock },
-      signal,
-    )
+    const check = async (digest: Digest) => await this.#check.check(digest)
+    await scrub({ index: this.#index, check, clock: this.#options.clock }, signal)
   }
 
   /** The right file of a blob whose size is not known. Null: there is none. Rejects when it cannot be read. */
@@ -197,7 +198,11 @@ export class DiskStore implements BlobStore, DocumentStore {
   /** Rejects when there is no store that this version can read. */
   async stats(): Promise<StoreStats> {
     await this.#survey()
-    const leased = await this.#log.leased()
+    const [leased, aside, facts] = [
+      await this.#log.leased(),
+      await this.#aside.totals(),
+      await this.#factsSweep.totals(),
+    ]
     const inUse = [...this.#index.entries()].filter(({ digest }) => leased.has(digest))
     const { bavail, bsize } = await statfs(this.#paths.root)
     return {
@@ -205,7 +210,10 @@ export class DiskStore implements BlobStore, DocumentStore {
       bytes: this.#index.total,
       inUseBlobs: inUse.length,
       inUseBytes: inUse.reduce((sum, { size }) => sum + size, 0),
-      putAside: (await readdir(this.#paths.bad)).length,
+      putAside: aside.files,
+      putAsideBytes: aside.bytes,
+      facts: facts.files,
+      factBytes: facts.bytes,
       freeBytes: bavail * bsize,
     }
   }
@@ -256,8 +264,10 @@ export class DiskStore implements BlobStore, DocumentStore {
   }
 
   async #evict(bytes: number): Promise<void> {
+    const freed = await this.#aside.free(bytes)
+    if (freed >= bytes) return
     const leased = await this.#log.leased()
-    for (const digest of chooseVictims(this.#index, bytes, (candidate) => leased.has(candidate))) {
+    for (const digest of chooseVictims(this.#index, bytes - freed, (candidate) => leased.has(candidate))) {
       await unlink(this.#paths.blob(digest)).catch((error) => {
         if (!isMissing(error)) throw error
       })
@@ -267,14 +277,6 @@ export class DiskStore implements BlobStore, DocumentStore {
     this.#measure()
   }
 
-  /** The time of last use outlives the process, roughly. */
-  #touch(digest: Digest): void {
-    const entry = this.#index.get(digest)
-    if (entry === null || entry.usedAt - entry.touchedAt < TOUCH_MS) return
-    entry.touchedAt = entry.usedAt
-    void writeTimeOfUse(this.#paths.blob(digest), entry.usedAt)
-  }
-
   #measure(): void {
     this.#options.metrics.storeBytes.set(this.#index.total)
   }
@@ -282,19 +284,11 @@ export class DiskStore implements BlobStore, DocumentStore {
   /** One count per content that could not be kept; a line per kind of trouble and minute. */
   #note(error: StoreBypass): void {
     const { clock, log, metrics } = this.#options
-    const now = clock.now()
-    metrics.storeBypass.inc({ reason: error.reason })
-    if (now - (this.#told.get(error.reason) ?? Number.NEGATIVE_INFINITY) > TOLD_MS) {
-      this.#told.set(error.reason, now)
-      log.warn("content is served without being kept", { reason: error.reason, error })
-    }
+    const { reason } = error
+    metrics.storeBypass.inc({ reason })
+    log.warn("content is served without being kept", { reason, error }, reason)
     // A limit of ours is no trouble, and who was turned away by a rest must not prolong it
-    if (error.cause !== undefined && error !== this.#trouble?.error) this.#trouble = { error, until: now + REST_MS }
+    if (error.cause !== undefined && error !== this.#trouble?.error)
+      this.#trouble = { error, until: clock.now() + REST_MS }
   }
-}
-
-/** Of access alone: the time of change is part of what tells that a file is as it was when it was checked. */
-async function writeTimeOfUse(path: string, usedAt: number): Promise<void> {
-  const stat = await lstat(path).catch(() => null)
-  if (stat !== null) await utimes(path, usedAt / 1000, stat.mtimeMs / 1000).catch(() => {}) // it only makes eviction a little less fair
 }

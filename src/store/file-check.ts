@@ -12,10 +12,13 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { isMissing, statOrNull } from "./disk-error.ts"
 import { type DiskIndex, type IndexEntry, stateOf } from "./disk-index.ts"
 import type { DiskPaths } from "./disk-path.ts"
+import type { PutAside } from "./put-aside.ts"
+import { noteUse } from "./time-of-use.ts"
 
 export interface FileCheckOptions {
   readonly paths: DiskPaths
   readonly index: DiskIndex
+  readonly aside: PutAside
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -53,7 +56,7 @@ export class FileCheck {
     const path = this.#options.paths.blob(descriptor.digest)
     const stat = statOrNull(path)
     if (stat === null || !isAsChecked(stat, entry)) return null
-    entry.usedAt = Date.now()
+    noteUse(entry, this.#options.paths)
     return { kind: "file", descriptor, path }
   }
 
@@ -65,7 +68,7 @@ export class FileCheck {
     const entry = this.#options.index.get(digest)
     if (entry === null || entry.checked === null || entry.size !== size || size > READ_AT_ONCE_BYTES) return null
     const bytes = readAsChecked(this.#options.paths.blob(digest), entry, this.#scratch.subarray(0, size))
-    if (bytes !== null) entry.usedAt = Date.now()
+    if (bytes !== null) noteUse(entry, this.#options.paths)
     return bytes
   }
 
@@ -112,6 +115,7 @@ export class FileCheck {
       try {
         const stat = await file.stat()
         if ((await hashFile(file, digest)) === digest) {
+          if (statOrNull(path) === null) return "gone" // evicted meanwhile
           const usedAt = stat.atimeMs
           const known = this.#options.index.get(digest) ?? { usedAt, touchedAt: usedAt }
           this.#options.index.set({
@@ -137,14 +141,17 @@ export class FileCheck {
 
   /** For people to look at; the next request fetches the blob again. */
   async #putAside(digest: Digest, reason: string): Promise<void> {
-    const { index, log, metrics, paths } = this.#options
+    const { aside: room, index, log, metrics, paths } = this.#options
     const aside = join(paths.bad, `${digestHex(digest)}.${crypto.randomUUID()}`)
     metrics.integrityFailures.inc({ source: "disk" })
     log.error("a file of the store is not what its name says", { digest, reason, aside })
     index.remove(digest)
-    await rename(paths.blob(digest), aside).catch((error) =>
-      log.error("cannot put a wrong file aside", { digest, error }),
-    )
+    try {
+      await rename(paths.blob(digest), aside)
+      room.add(statOrNull(aside)?.size ?? 0)
+    } catch (error) {
+      if (!isMissing(error)) log.error("cannot put a wrong file aside", { digest, error })
+    }
   }
 }
 

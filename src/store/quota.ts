@@ -14,7 +14,8 @@ export interface QuotaOptions {
   /** A directory on the disk. */
   readonly dir: string
   readonly limits: StoreLimits
-  readonly index: DiskIndex
+  /** Bytes of all that is kept. */
+  readonly used: () => number
   /** Removes blobs until at least `bytes` are freed; none at all where that cannot be reached. */
   readonly evict: (bytes: number) => Promise<void>
 }
@@ -43,11 +44,6 @@ export class Quota {
 
   constructor(options: QuotaOptions) {
     this.#options = options
-  }
-
-  /** Bytes that are promised and not yet kept as blobs. */
-  get reserved(): number {
-    return this.#reserved
   }
 
   /** Rejects with StoreBypass when there is no room, even after evicting what may go. */
@@ -102,10 +98,10 @@ export class Quota {
 
   /** Bytes that would have to go for `bytes` to fit. */
   async #missing(bytes: number): Promise<Missing> {
-    const { dir, index, limits } = this.#options
+    const { dir, limits, used } = this.#options
     const { bavail, bsize } = await statfs(dir)
     const overFree = limits.minFreeBytes + this.#unwritten + bytes - bavail * bsize
-    const overMax = limits.maxSizeBytes === 0 ? 0 : index.total + this.#reserved + bytes - limits.maxSizeBytes
+    const overMax = limits.maxSizeBytes === 0 ? 0 : used() + this.#reserved + bytes - limits.maxSizeBytes
     return { bytes: Math.max(overFree, overMax, 0), reason: overFree >= overMax ? "enospc" : "quota" }
   }
 }

@@ -8,6 +8,10 @@ export interface StoreStats {
   readonly inUseBytes: number
   /** Files that were not what their name said. */
   readonly putAside: number
+  readonly putAsideBytes: number
+  /** Small files with what was found out about content. */
+  readonly facts: number
+  readonly factBytes: number
   /** Of the disk. */
   readonly freeBytes: number
 }

@@ -46,8 +46,14 @@ export interface RecordedBlob {
 export interface ImageLog {
   /** Notes that the image is in use now. Never rejects. */
   record(image: ImageRecord): Promise<void>
-  /** The images served under a name within the last hour, latest first. Never rejects. */
-  recall(name: string): Promise<readonly ImageRecord[]>
+  /** The images served under a name lately, latest first. Never rejects. */
+  recall(name: string): Promise<readonly RecalledImage[]>
+}
+
+export interface RecalledImage {
+  readonly image: ImageRecord
+  /** Since it was last noted to be in use. */
+  readonly ageMs: number
 }
 
 /** Why content goes through without being kept. */

@@ -56,7 +56,14 @@ function contents(): Contents {
   const log = createLogger({ format: "json", version: "test", level: () => "error", write: () => {} })
   const metrics = createMetrics()
   const clock = systemClock
-  const store = new DiskStore({ root: tempDir(), limits: { maxSizeBytes: 0, minFreeBytes: 0 }, clock, log, metrics })
+  const store = new DiskStore({
+    root: tempDir(),
+    limits: { maxSizeBytes: 0, minFreeBytes: 0 },
+    recentMs: PRODUCTION.recentMs,
+    clock,
+    log,
+    metrics,
+  })
   const policy = { ...PRODUCTION.downloads, random: Math.random, concurrency: 4 }
   const downloads = new Downloads({ openSpool: (size) => store.spool(size), policy, clock, log, metrics })
   return new Contents({ store, downloads, memoryBytes: 1e6 })

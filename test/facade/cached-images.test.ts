@@ -48,9 +48,9 @@ function read(workshop: TestWorkshop, { documents = workshop.store, url = server
   })
   const root = async (name: string) =>
     (await reader.root(parseRegistryReference(`${server.host}/lab/${name}:1`), never)).descriptor.digest as string
-  const document = async ({ mediaType, digest, size }: Content) => {
+  const document = async ({ mediaType, digest, size }: Content, name = "app") => {
     const descriptor = { mediaType, digest: parseDigest(digest), size }
-    return (await reader.document(parseRegistryReference(`${server.host}/lab/app:1`), descriptor, never)).bytes
+    return (await reader.document(parseRegistryReference(`${server.host}/lab/${name}:1`), descriptor, never)).bytes
   }
   return { root, document }
 }
@@ -139,6 +139,25 @@ describe("configs of an upstream", () => {
       "its config is larger than 4194304 bytes",
     )
     expect(server.seen).toEqual([])
+  })
+
+  test("a repository that refuses a document is no reason to refuse it from another one", async () => {
+    const [asked, refuse] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    server.roles.push(async (_, { pathname }) => {
+      if (!pathname.includes("/lab/closed/")) return null
+      asked.resolve()
+      await refuse.promise
+      return new Response(null, { status: 403 })
+    })
+    const { document } = read(await createWorkshop(), { documents: forgetful })
+    const closed = document(app.manifest, "closed")
+    closed.catch(() => {})
+    await asked.promise
+    const open = document(app.manifest)
+    open.finally(() => refuse.resolve()).catch(() => {})
+
+    expect(await open).toEqual(app.manifest.bytes)
+    await expect(closed).rejects.toThrow("403")
   })
 
   test("many who ask for one document cause one request", async () => {

@@ -10,6 +10,7 @@ import type { ImageSpec } from "../../src/spec/spec.ts"
 import { DiskStore } from "../../src/store/disk.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
+import { PRODUCTION } from "../../src/tuning.ts"
 import { byTrust } from "../helpers/by-trust.ts"
 import { type ManualClock, manualClock } from "../helpers/manual-clock.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
@@ -32,7 +33,14 @@ const noDownloads = null as unknown as Downloads
 /** Images of one layer, which comes when `contribution` does. */
 function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Images {
   const limits = { maxSizeBytes: 0, minFreeBytes: 0 }
-  const store = new DiskStore({ root: tempDir(), limits, clock, log: silentLogger, metrics: createMetrics() })
+  const store = new DiskStore({
+    root: tempDir(),
+    limits,
+    recentMs: PRODUCTION.recentMs,
+    clock,
+    log: silentLogger,
+    metrics: createMetrics(),
+  })
   const source = <Kind extends LayerRequest["kind"]>(kind: Kind) => ({ kind, contribute: () => contribution })
   const layers = {
     ...{ file: source("file"), dir: source("dir"), files: source("files") },
@@ -51,7 +59,13 @@ function imagesOf(contribution: Promise<Contribution>, clock: ManualClock): Imag
     log: silentLogger,
   })
   const specs = new SpecLookup([{ prefix: "fixed", resolve: async () => spec }], silentLogger)
-  const recent = new RecentImages({ clock, log: store.images, documents: store, readers })
+  const recent = new RecentImages({
+    clock,
+    recentMs: PRODUCTION.recentMs,
+    log: store.images,
+    documents: store,
+    readers,
+  })
   return new Images({
     revision: () => ({ specs, composer, recent }),
     log: silentLogger,

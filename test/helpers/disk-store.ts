@@ -4,8 +4,10 @@ import type { Clock } from "../../src/lib/clock.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { DiskStore } from "../../src/store/disk.ts"
+import type { StoreLimits } from "../../src/store/quota.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics, type Metrics } from "../../src/telemetry/metrics.ts"
+import { PRODUCTION } from "../../src/tuning.ts"
 import type { Content } from "./images.ts"
 
 export interface TestStore {
@@ -13,11 +15,17 @@ export interface TestStore {
   readonly metrics: Metrics
 }
 
-/** The disk store alone, without limits. */
-export function openTestStore(root: string, clock: Clock = systemClock): TestStore {
+/** The disk store alone, without limits unless some are given. */
+export function openTestStore(
+  root: string,
+  clock: Clock = systemClock,
+  limits: StoreLimits = { maxSizeBytes: 0, minFreeBytes: 0 },
+): TestStore {
   const metrics = createMetrics()
-  const limits = { maxSizeBytes: 0, minFreeBytes: 0 }
-  return { metrics, store: new DiskStore({ root, limits, clock, log: silentLogger, metrics }) }
+  return {
+    metrics,
+    store: new DiskStore({ root, limits, recentMs: PRODUCTION.recentMs, clock, log: silentLogger, metrics }),
+  }
 }
 
 export const descriptorOf = ({ mediaType, digest, size }: Content) => ({ mediaType, digest: parseDigest(digest), size })

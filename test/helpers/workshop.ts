@@ -21,7 +21,14 @@ export interface TestWorkshop extends Workshop {
 export async function createWorkshop(): Promise<TestWorkshop> {
   const limits = { maxSizeBytes: 0, minFreeBytes: 0 }
   const metrics = createMetrics()
-  const store = new DiskStore({ root: tempDir(), limits, clock: systemClock, log: silentLogger, metrics })
+  const store = new DiskStore({
+    root: tempDir(),
+    limits,
+    recentMs: PRODUCTION.recentMs,
+    clock: systemClock,
+    log: silentLogger,
+    metrics,
+  })
   const openSpool = (size: number | null) => store.spool(size)
   const policy = { ...PRODUCTION.downloads, perSource: 2, baseMs: 1, capMs: 5, patienceMs: 2000, random: Math.random }
   const downloads = new Downloads({ openSpool, policy, clock: systemClock, log: silentLogger, metrics })

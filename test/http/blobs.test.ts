@@ -85,7 +85,7 @@ describe.each(["source", "binary"] as Mode[])("blobs from %s", (mode) => {
     expect((await server.raw("GET", path(large.digest))).header("content-length")).toBe(size)
   })
 
-  test("[B1] a blob that is in no image is 404 BLOB_UNKNOWN", async () => {
+  test("[B1] D-6: a blob that is in no image is 404 BLOB_UNKNOWN", async () => {
     const answer = await server.raw("GET", path(`sha256:${"0".repeat(64)}`))
 
     expect([answer.status, errorsOf(answer)[0]?.code]).toEqual([404, "BLOB_UNKNOWN"])

@@ -148,7 +148,7 @@ describe.each(["source", "binary"] as Mode[])("routes from %s", (mode) => {
     `sha256:${HEX}:x`,
     "a:b:c",
     "a b:c",
-  ])("[R6] [R8] %s is a malformed digest: 400 DIGEST_INVALID", async (digest) => {
+  ])("[R6] [R8] D-6: %s is a malformed digest: 400 DIGEST_INVALID", async (digest) => {
     for (const route of ["manifests", "blobs", "referrers"]) {
       const path = `/v2/fixed/a/${route}/${digest.replace(" ", "%20")}`
       expect([route, ...(await codes(path))]).toEqual([route, 400, "DIGEST_INVALID"])

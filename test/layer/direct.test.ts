@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test"
+import type { OpenSpool } from "../../src/blob/spool.ts"
 import { DirectLayerSource } from "../../src/layer/direct.ts"
 import { HeldContent } from "../../src/layer/held-content.ts"
 import { layer, sha256 } from "../helpers/images.ts"
@@ -42,6 +43,23 @@ describe("DirectLayerSource", () => {
     await expect(contribute(new Uint8Array(Buffer.from(text)))).rejects.toThrow(
       "Cannot add layer content: it is no tar archive",
     )
+  })
+
+  test("many who ask for one content at once write it once", async () => {
+    const workshop = await createWorkshop()
+    let opened = 0
+    const openSpool: OpenSpool = async (size) => {
+      opened += 1
+      return await workshop.openSpool(size)
+    }
+    const source = new DirectLayerSource({ ...workshop, openSpool })
+    const { bytes: content, digest } = await layer({ a: "a".repeat(2000) }, "plain")
+    const found = await Promise.all(
+      Array.from({ length: 20 }, () => source.contribute({ kind: "direct", content, text: "content" }, AMD64, never)),
+    )
+
+    expect(opened).toBe(1)
+    expect(new Set(found.map((one) => onlyLayer(one).descriptor.digest as string))).toEqual(new Set([digest]))
   })
 
   test("is in the store, and in memory up to a limit; what was pushed out is asked for anew", async () => {

@@ -28,7 +28,10 @@ const storeQuestions = async () =>
     0,
   )
 
-const start = async (auths: (host: string) => object) => {
+const start = async (
+  auths: (host: string) => object,
+  specs: (host: string) => Record<string, unknown> = () => ({}),
+) => {
   server = await startPullServer({
     mode: "source",
     images,
@@ -36,7 +39,7 @@ const start = async (auths: (host: string) => object) => {
     config: { dockerAuth: join(dir, "auth.json"), prometheusAddr: metrics },
     specs: (host) => {
       writeFileSync(join(dir, "auth.json"), JSON.stringify({ auths: auths(host) }))
-      return {}
+      return specs(host)
     },
   })
 }
@@ -62,6 +65,19 @@ describe("what is here, and who may have it", () => {
       const statuses = await Promise.all(order.map(async ([name, owner]) => (await blob(name, digestOf(owner))).status))
       expect(statuses).toEqual(order.map(([name, owner]) => (name === owner ? 200 : 404)))
     }
+  })
+
+  test("who writes specs is trusted: a manifest that a spec names by its digest is taken from wherever it is", async () => {
+    const digest = images["a"]?.manifest.digest
+    await start(
+      () => ({}),
+      (host) => ({ writer: { baseRef: `${host}/lab/nothing@${digest}` } }),
+    )
+    expect((await manifest("writer")).status).toBe(404)
+    await manifest("a")
+
+    expect((await manifest("writer")).status).toBe(200)
+    expect((await blob("b", digestOf("a"))).status).toBe(404)
   })
 
   test("E4: an image that was public and is not any more is closed when its tag is next asked for", async () => {

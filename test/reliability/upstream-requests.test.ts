@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { image, index, layer, platform, type TestImage } from "../helpers/images.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
 import { until } from "../helpers/until.ts"
+import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 setDefaultTimeout(30_000)
 
@@ -43,7 +44,7 @@ describe("requests upstream", () => {
   })
   afterAll(async () => await server.stop())
 
-  test("D-12: a cold pull of 10 + 10 layers on an index asks for everything once, a warm one for nothing", async () => {
+  test("a cold pull of an image and its addon asks for everything once, a warm one for nothing", async () => {
     const cold = await pull(server, "both")
     expect(cold.layers).toBe(20)
     // Two tags, the base's manifest, two configs and the layers
@@ -53,6 +54,41 @@ describe("requests upstream", () => {
     expect(await pull(server, "both")).toEqual(cold)
 
     expect(server.upstream.seen.slice(before)).toEqual([])
+  })
+})
+
+describe("requests upstream, where every image gets the layers of another one", () => {
+  let addons: UpstreamServer
+  let server: PullServer
+
+  beforeAll(async () => {
+    addons = startUpstream()
+    addons.add("lab/addon", "1", await image({ layers: await layersOf("addon") }))
+    server = await startPullServer({
+      mode: "binary",
+      images: { base: index([[await image({ layers: await layersOf("base") }), platform("amd64")]]) },
+      upstreams: () => ({ [addons.host]: {} }),
+      registry: { staticLayer: [{ type: "image", ref: `${addons.host}/lab/addon:1` }] },
+    })
+    // Its manifest and its config, which are there before anybody pulls
+    await until(() => addons.seen.length === 2)
+  })
+  afterAll(async () => {
+    await server.stop()
+    addons.stop()
+  })
+
+  test("D-12: a cold pull of 10 + 10 layers on an index costs at most 24 requests, a warm one none", async () => {
+    const seen = () => [...addons.seen.slice(2), ...server.upstream.seen].map(({ path }) => path)
+    const cold = await pull(server, "base")
+    expect(cold.layers).toBe(20)
+    // The tag, the manifest, the config and the layers
+    expect(new Set(seen()).size).toBe(3 + 20)
+    expect(seen().length).toBeLessThanOrEqual(24)
+    const before = seen().length
+    expect(await pull(server, "base")).toEqual(cold)
+
+    expect(seen().slice(before)).toEqual([])
   })
 })
 

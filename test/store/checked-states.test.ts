@@ -10,12 +10,20 @@ import { DiskIndex } from "../../src/store/disk-index.ts"
 import { DiskPaths } from "../../src/store/disk-path.ts"
 import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
+import { PRODUCTION } from "../../src/tuning.ts"
 import { opaqueLayer } from "../helpers/images.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
 const limits = { maxSizeBytes: 0, minFreeBytes: 0 }
 const open = (root: string) =>
-  new DiskStore({ root, limits, clock: systemClock, log: silentLogger, metrics: createMetrics() })
+  new DiskStore({
+    root,
+    limits,
+    recentMs: PRODUCTION.recentMs,
+    clock: systemClock,
+    log: silentLogger,
+    metrics: createMetrics(),
+  })
 
 const { bytes } = opaqueLayer(6 * 1024 * 1024)
 const document: JsonBlob = {
