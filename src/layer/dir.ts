@@ -49,7 +49,7 @@ export class DirLayerSource implements LayerSource<DirRequest> {
     try {
       const known = this.#known.get(key)
       const isFresh = known !== undefined && known.freshUntil > this.#clock.now()
-      const dir = isFresh ? known : await this.#flights.run(key, () => this.#read(request), signal)
+      const dir = isFresh ? known : await this.#flights.run(key, (flight) => this.#read(request, flight), signal)
       this.#known.set(key, dir)
       const isCurrent = () => dir.freshUntil > this.#clock.now()
       return generatedLayer({
@@ -64,13 +64,13 @@ export class DirLayerSource implements LayerSource<DirRequest> {
     }
   }
 
-  async #read({ path, dest }: DirRequest): Promise<KnownDir> {
+  async #read({ path, dest }: DirRequest, signal: AbortSignal): Promise<KnownDir> {
     const start = this.#clock.now()
     const listing = await list(path, dest)
     const { items, fingerprint } = listing
     const spent = this.#clock.now() - start
     const remembered = listing.isYoung ? null : parseFacts(await this.#workshop.facts.get(fingerprint))
-    const facts = remembered ?? (await importLayer(this.#workshop.openSpool, tarStream(items)))
+    const facts = remembered ?? (await importLayer(this.#workshop.openSpool, tarStream(items), signal))
     if (remembered === null && !listing.isYoung) await this.#workshop.facts.set(fingerprint, printFacts(facts))
     return { facts, items, freshUntil: listing.isYoung ? 0 : this.#clock.now() + spent * LOOKING_SHARE }
   }

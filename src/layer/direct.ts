@@ -25,7 +25,7 @@ export class DirectLayerSource implements LayerSource<DirectRequest> {
   async contribute({ content, text }: DirectRequest, _platform: unknown, signal: AbortSignal): Promise<Contribution> {
     try {
       const key = digestOf(content)
-      const read = () => importLayer(this.#workshop.openSpool, new Blob([content]).stream())
+      const read = (flight: AbortSignal) => importLayer(this.#workshop.openSpool, new Blob([content]).stream(), flight)
       const facts = this.#known.get(key) ?? (await this.#importing.run(key, read, signal))
       this.#known.set(key, facts)
       this.#held.hold(key, content, content.byteLength)

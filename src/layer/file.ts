@@ -44,18 +44,18 @@ export class FileLayerSource implements LayerSource<FileRequest> {
   async #current(path: string, signal: AbortSignal): Promise<KnownFile> {
     const known = this.#known.get(path)
     if (known !== undefined && isSame(path, known.identity)) return known
-    const file = await this.#flights.run(path, () => this.#read(path), signal)
+    const file = await this.#flights.run(path, (flight) => this.#read(path, flight), signal)
     this.#known.set(path, file)
     return file
   }
 
-  async #read(path: string): Promise<KnownFile> {
+  async #read(path: string, signal: AbortSignal): Promise<KnownFile> {
     for (let reads = 0; reads < MAX_READS; reads += 1) {
       const identity = identifyFile(path)
       if (identity === null) throw new Error(`there is no file ${path}`)
       const key = `${path}\n${identity.text}`
       const remembered = identity.isYoung ? null : parseFacts(await this.#workshop.facts.get(key))
-      const facts = remembered ?? (await importLayer(this.#workshop.openSpool, Bun.file(path).stream()))
+      const facts = remembered ?? (await importLayer(this.#workshop.openSpool, Bun.file(path).stream(), signal))
       if (!isSame(path, identity.text)) continue
       if (identity.isYoung) return { identity: "young", facts }
       if (remembered === null) await this.#workshop.facts.set(key, printFacts(facts))

@@ -27,7 +27,7 @@ export class FilesLayerSource implements LayerSource<FilesRequest> {
     const items = filesToItems(files)
     const key = digestOf(JSON.stringify([...files]))
     try {
-      const read = () => importLayer(this.#workshop.openSpool, tarStream(items))
+      const read = (flight: AbortSignal) => importLayer(this.#workshop.openSpool, tarStream(items), flight)
       const facts = this.#known.get(key) ?? (await this.#importing.run(key, read, signal))
       this.#known.set(key, facts)
       this.#held.hold(key, items, facts.size)

@@ -15,10 +15,14 @@ export interface Workshop {
 }
 
 /** Reads new content once and keeps it in the store if it can, so that it is served even when its origin has changed. */
-export async function importLayer(openSpool: OpenSpool, stream: ReadableStream<Uint8Array>): Promise<LayerFacts> {
+export async function importLayer(
+  openSpool: OpenSpool,
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+): Promise<LayerFacts> {
   const spool = await openSpool(null)
   try {
-    const facts = await inspectLayer(stream, (bytes) => spool.write(bytes))
+    const facts = await inspectLayer(stream, (bytes) => spool.write(bytes), signal)
     await spool.keep(layerDescriptor(facts)).catch(() => {}) // the store has told why; the layer is read again when it is needed
     return facts
   } finally {

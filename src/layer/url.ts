@@ -67,7 +67,7 @@ export class UrlLayerSource implements LayerSource<UrlLayerRequest> {
     const length = size ?? (await contentLength(egress, request, signal))
     const descriptor = { mediaType: OCTET_STREAM, digest, size: length }
     const blob = (await store.find(descriptor, signal)) ?? (await downloads.cold(descriptor, [source]).obtain(signal))
-    const found = await inspectLayer(await openAt(blob, 0, signal), async () => {})
+    const found = await inspectLayer(await openAt(blob, 0, signal), async () => {}, signal)
     if (found.digest !== digest && digest.startsWith("sha256:"))
       throw new TypeError(`its bytes have the digest ${found.digest}`)
     const checked = { ...found, digest }

@@ -4,6 +4,7 @@ import { withFallback } from "../../src/blob/fallback-spool.ts"
 import { importLayer } from "../../src/layer/import-layer.ts"
 import { StoreBypass } from "../../src/store/store.ts"
 import { layer } from "../helpers/images.ts"
+import { never } from "../helpers/layers.ts"
 
 describe("importLayer()", () => {
   test("tells what the layer is although the disk fails when it is to be kept", async () => {
@@ -21,7 +22,7 @@ describe("importLayer()", () => {
       },
     })
 
-    const facts = await importLayer(withFallback(failing, openDiscard), new Blob([archive.bytes]).stream())
+    const facts = await importLayer(withFallback(failing, openDiscard), new Blob([archive.bytes]).stream(), never)
     expect(facts).toMatchObject({ digest: archive.digest, encoding: "none" })
     expect(isClosed).toBe(true)
   })

@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test"
 import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib"
 import fc from "fast-check"
 import { inspectLayer } from "../../src/layer/inspect.ts"
+import { tarHeader } from "../../src/oci/tar.ts"
 import { layer, sha256, tar } from "../helpers/images.ts"
+import { never } from "../helpers/layers.ts"
 
 const SKIPPABLE = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4])
 
@@ -20,8 +22,16 @@ function pieces(bytes: Uint8Array, size: number): ReadableStream<Uint8Array> {
 
 async function inspect(bytes: Uint8Array, size = 1000) {
   const passed: Uint8Array[] = []
-  const facts = await inspectLayer(pieces(bytes, size), async (piece) => void passed.push(piece.slice()))
+  const facts = await inspectLayer(pieces(bytes, size), async (piece) => void passed.push(piece.slice()), never)
   return { facts, passed: Buffer.concat(passed) }
+}
+
+const MIB = 1024 * 1024
+
+/** An archive of zeros, in pieces that are compressed one by one. */
+function bomb(size: number, compress: (bytes: Uint8Array) => Uint8Array): Uint8Array {
+  const header = tarHeader({ type: "file", path: "zeros", mode: 0o644, size, target: "" })
+  return Buffer.concat([new Uint8Array(Buffer.from(header)), new Uint8Array(size), new Uint8Array(1024)].map(compress))
 }
 
 const FILES = { "a.txt": "a".repeat(5000), "dir/b.txt": "b" }
@@ -105,12 +115,47 @@ describe("inspectLayer()", () => {
         cancelled = true
       },
     })
-    const full = inspectLayer(stream, async () => {
-      throw new Error("disk full")
-    })
+    const full = inspectLayer(
+      stream,
+      async () => {
+        throw new Error("disk full")
+      },
+      never,
+    )
 
     await expect(full).rejects.toThrow("disk full")
     expect(cancelled).toBe(true)
+  })
+
+  test.each([
+    ["gzip", gzipSync],
+    ["zstd", zstdCompressSync],
+  ])("refuses %s that gets far larger than it is sent", async (_, compress) => {
+    const bytes = bomb(256 * MIB, compress)
+    const packed = Buffer.from(bytes)
+
+    await expect(inspect(packed, packed.byteLength)).rejects.toThrow("more than 200 times as large")
+  })
+
+  test("takes what is packed well, and lets others have their turn meanwhile", async () => {
+    const bytes = Buffer.from(bomb(48 * MIB, zstdCompressSync))
+    let turns = 0
+    const timer = setInterval(() => (turns += 1), 0)
+    const { facts } = await inspect(bytes, bytes.byteLength)
+    clearInterval(timer)
+
+    expect(facts.size).toBe(bytes.byteLength)
+    expect(turns).toBeGreaterThan(5)
+  })
+
+  test("ends when nobody waits for it any more, with the reason", async () => {
+    const bytes = bomb(48 * MIB, zstdCompressSync)
+    const leaving = new AbortController()
+    const sink = async () => {
+      setImmediate(() => leaving.abort(new Error("all have left")))
+    }
+
+    await expect(inspectLayer(pieces(bytes, bytes.byteLength), sink, leaving.signal)).rejects.toThrow("all have left")
   })
 
   test("fails as its source does", async () => {
@@ -124,6 +169,6 @@ describe("inspectLayer()", () => {
       },
     })
 
-    await expect(inspectLayer(stream, async () => {})).rejects.toThrow("connection lost")
+    await expect(inspectLayer(stream, async () => {}, never)).rejects.toThrow("connection lost")
   })
 })
