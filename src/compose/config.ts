@@ -6,8 +6,10 @@ import {
   getMember,
   type Json,
   type JsonObject,
+  textMembers,
   toJson,
   withMember,
+  withMembers,
   withoutMembers,
 } from "../oci/json.ts"
 import { editEnv } from "./env.ts"
@@ -70,7 +72,7 @@ function editEntrypoint(settings: JsonObject, entrypoint: readonly string[]): Js
 }
 
 function editLabels(labels: JsonObject, edits: Readonly<Record<string, string>>): JsonObject {
-  return Object.entries(edits).reduce((edited, [key, value]) => withMember(edited, key, toJson(value)), labels)
+  return withMembers(labels, textMembers(edits))
 }
 
 const list = (items: readonly Json[]): Json => ({ kind: "array", items })

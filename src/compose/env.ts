@@ -13,20 +13,45 @@ interface Variable {
  * the end. Of several entries with one name the last counts, as at run time.
  */
 export function editEnv(env: readonly Json[], edits: readonly EnvEdit[]): readonly Json[] {
-  let variables: readonly Variable[] = env.map(readVariable)
-  for (const edit of edits) variables = applyEdit(variables, edit)
-  return variables.map(({ json }) => json)
+  const variables = new Variables(env.map(readVariable))
+  for (const edit of edits) variables.apply(edit)
+  return variables.list()
 }
 
-function applyEdit(variables: readonly Variable[], edit: EnvEdit): readonly Variable[] {
-  const current = variables.findLast(({ name }) => name === edit.name)
-  const value = newValue(current?.value ?? null, edit)
-  if (value === null) return variables.filter(({ name }) => name !== edit.name)
-  if (current !== undefined && value === current.value) return variables
-  const changed = newVariable(edit.name, value)
-  if (current === undefined) return [...variables, changed]
-  const rest = variables.filter((variable) => variable === current || variable.name !== edit.name)
-  return rest.map((variable) => (variable === current ? changed : variable))
+/** In their order, found by their names. */
+class Variables {
+  /** Null: it is gone. */
+  readonly #all: (Variable | null)[] = []
+  readonly #places = new Map<string, number[]>()
+
+  constructor(variables: readonly Variable[]) {
+    for (const variable of variables) this.#put(variable, this.#all.length)
+  }
+
+  list(): readonly Json[] {
+    return this.#all.filter((variable) => variable !== null).map(({ json }) => json)
+  }
+
+  apply(edit: EnvEdit): void {
+    const places = this.#places.get(edit.name) ?? []
+    const last = places.at(-1)
+    const current = last === undefined ? null : (this.#all[last] ?? null)
+    const value = newValue(current?.value ?? null, edit)
+    if (value !== null && current !== null && value === current.value) return
+    for (const place of places) this.#all[place] = null
+    this.#places.delete(edit.name)
+    if (value === null) return
+    const changed = newVariable(edit.name, value)
+    this.#put(changed, last ?? this.#all.length)
+  }
+
+  #put(variable: Variable, place: number): void {
+    this.#all[place] = variable
+    if (variable.name === null) return
+    const places = this.#places.get(variable.name)
+    if (places === undefined) this.#places.set(variable.name, [place])
+    else places.push(place)
+  }
 }
 
 /** Null: the variable goes. */

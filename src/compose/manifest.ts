@@ -6,8 +6,10 @@ import {
   getMember,
   type Json,
   type JsonObject,
+  textMembers,
   toJson,
   withMember,
+  withMembers,
   withoutMembers,
 } from "../oci/json.ts"
 import type { DescriptorNode, ImageManifest } from "../oci/manifest.ts"
@@ -71,12 +73,8 @@ function layerJson(family: Family, { mediaType, digest, size, annotations }: Des
 }
 
 export function withAnnotations(json: JsonObject, annotations: Readonly<Record<string, string>>): JsonObject {
-  const entries = Object.entries(annotations)
-  if (entries.length === 0) return json
+  const added = textMembers(annotations)
+  if (added.size === 0) return json
   const before = asObject(getMember(json, "annotations")) ?? { kind: "object", members: [] }
-  return withMember(
-    json,
-    "annotations",
-    entries.reduce((edited, [key, value]) => withMember(edited, key, toJson(value)), before),
-  )
+  return withMember(json, "annotations", withMembers(before, added))
 }

@@ -81,11 +81,23 @@ export function getMember(json: Json | null, key: string): Json | null {
 }
 
 /** Replaces the member where it stands, or appends it. */
-export function withMember(object: JsonObject, key: string, value: Json): JsonObject {
-  const replaced = object.members.map((member) => (member.key === key ? { ...member, value } : member))
-  const found = object.members.some((member) => member.key === key)
-  return { kind: "object", members: found ? replaced : [...replaced, newMember(key, value)] }
+export const withMember = (object: JsonObject, key: string, value: Json): JsonObject =>
+  withMembers(object, new Map([[key, value]]))
+
+/** Replaces members where they stand, and appends the others in their order. */
+export function withMembers(object: JsonObject, values: ReadonlyMap<string, Json>): JsonObject {
+  const rest = new Map(values)
+  const members = object.members.map((member) => {
+    const value = rest.get(member.key)
+    rest.delete(member.key)
+    return value === undefined ? member : { ...member, value }
+  })
+  return { kind: "object", members: [...members, ...[...rest].map(([key, value]) => newMember(key, value))] }
 }
+
+/** The members that texts make. */
+export const textMembers = (texts: Readonly<Record<string, string>>): ReadonlyMap<string, Json> =>
+  new Map(Object.entries(texts).map(([key, text]) => [key, toJson(text)]))
 
 export function withoutMembers(object: JsonObject, ...keys: readonly string[]): JsonObject {
   return { kind: "object", members: object.members.filter(({ key }) => !keys.includes(key)) }

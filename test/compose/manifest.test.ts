@@ -17,6 +17,18 @@ const descriptorText = (mediaType: string, extra = "") =>
   `{"mediaType":"${mediaType}","digest":"${digestOf("x")}","size":5${extra}}`
 
 describe("composeImage()", () => {
+  test("takes tens of thousands of labels, variables and annotations before anybody loses patience", () => {
+    const names = Array.from({ length: 40_000 }, (_, index) => `k${index}`)
+    const labels = Object.fromEntries(names.map((name) => [name, "v"]))
+    const env = names.map((name) => ({ op: "set", name, value: "v" }) as const)
+    const { manifest, config } = compose({}, { edit: { ...NO_EDIT, labels, env }, annotations: labels })
+    const settings = JSON.parse(new TextDecoder().decode(config.bytes)).config
+
+    expect(Object.keys(JSON.parse(new TextDecoder().decode(manifest.bytes)).annotations)).toHaveLength(40_000)
+    expect(Object.keys(settings.Labels)).toHaveLength(40_000)
+    expect(settings.Env.slice(-2)).toEqual(["k39998=v", "k39999=v"])
+  })
+
   test("describes its documents by their bytes", () => {
     const { manifest, config } = compose({}, { layers: [addedLayer("a")] })
     const { config: pointer } = JSON.parse(new TextDecoder().decode(manifest.bytes))
