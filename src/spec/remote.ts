@@ -209,8 +209,14 @@ export class RemoteSpecProvider implements SpecProvider {
 /** A source that fails for one name may have the others. */
 const isUnreachable = (error: unknown): boolean => error instanceof RegistryError && error.detail === UNREACHABLE
 
-/** About what a spec takes: its key and texts are small beside content that it carries. */
-function sizeOf({ spec }: Known): number {
-  const contents = spec?.layers.map((layer) => (layer.kind === "direct" ? layer.content.byteLength : 500)) ?? []
-  return contents.reduce((sum, size) => sum + size, 1000)
+const sizeOf = ({ spec }: Known, name: string): number => 500 + name.length + weightOf(spec)
+
+/** About what a value takes in memory, with every text and all content in it. */
+function weightOf(value: unknown): number {
+  if (typeof value === "string") return 30 + value.length
+  if (value instanceof Uint8Array) return 100 + value.byteLength
+  if (value instanceof URL) return 500 + value.href.length
+  if (typeof value !== "object" || value === null) return 10
+  const held = value instanceof Map ? [...value].flat() : Object.entries(value).flat()
+  return held.reduce<number>((sum, one) => sum + weightOf(one), 50)
 }

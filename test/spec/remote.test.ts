@@ -83,6 +83,26 @@ describe("specs of other servers", () => {
     expect(await base()).toBe("changed")
   })
 
+  test("what is remembered stays within its bound, whatever a spec is large by", async () => {
+    const text = "x".repeat(1024 * 1024)
+    start()
+    const contents: Readonly<Record<string, object>> = {
+      files: { layers: [{ files: { "/f": text } }] },
+      labels: { config: { labels: { text } } },
+      env: { config: { env: { set: { text } } } },
+      annotations: { annotations: { text } },
+    }
+    for (const [kind, content] of Object.entries(contents)) {
+      first().answer(() => Response.json({ baseRef: "scratch", ...content }))
+      for (let at = 0; at < 80; at += 1) await base(`${kind}/${at}`)
+      const before = asked(first())
+      await base(`${kind}/79`)
+      expect(asked(first())).toBe(before)
+      await base(`${kind}/0`)
+      expect(asked(first())).toBe(before + 1)
+    }
+  })
+
   test("an unknown name is asked for again a second later, so that nothing hides what has become of the source", async () => {
     start()
     expect(await base()).toBeNull()
