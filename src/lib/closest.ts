@@ -1,11 +1,13 @@
 /** The candidate that `text` is most likely a misspelling of; null when none is near. */
 export function findClosest(text: string, candidates: readonly string[]): string | null {
   const wanted = text.toLowerCase()
+  const farthest = Math.max(2, text.length * 0.45)
   const ranked = candidates
+    .filter((candidate) => text.length - candidate.length <= farthest) // no distance is less than that
     .map((candidate) => ({ candidate, distance: remoteness(wanted, candidate.toLowerCase()) }))
     .sort((one, other) => one.distance - other.distance)
   const best = ranked[0]
-  return best !== undefined && best.distance <= Math.max(2, text.length * 0.45) ? best.candidate : null
+  return best !== undefined && best.distance <= farthest ? best.candidate : null
 }
 
 /** The beginning of a word is near to it, however long the rest is. */

@@ -20,13 +20,21 @@ import {
 } from "./schema.ts"
 import type { ImageSpec } from "./spec.ts"
 
+/** Problems that a message tells, and characters of each. */
+const MAX_SHOWN = 20
+const MAX_TEXT = 500
+
+const shortened = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}...` : text)
+
 /** A spec that cannot be used, with everything that is wrong with it. */
 export class SpecError extends Error {
   override readonly name = "SpecError"
   readonly problems: readonly Problem[]
 
   constructor(problems: readonly Problem[]) {
-    super(problems.map(({ path, message }) => `${path.join(".") || "spec"}: ${message}`).join("; "))
+    const lines = problems.slice(0, MAX_SHOWN).map(({ path, message }) => `${path.join(".") || "spec"}: ${message}`)
+    const more = problems.length > MAX_SHOWN ? [`and ${problems.length - MAX_SHOWN} more`] : []
+    super([...lines.map(shortened), ...more].join("; "))
     this.problems = problems
   }
 }
@@ -45,6 +53,10 @@ export function parseSpec(value: unknown, dir: string | null): ImageSpec {
 /** More than any runtime unpacks, and more than there are: what others write must not keep us busy. */
 const MAX_LAYERS = 500
 const MAX_PLATFORMS = 64
+/** Of variables, labels, annotations and files. */
+const MAX_ENTRIES = 100_000
+/** No system takes longer ones. */
+const MAX_PATH = 4096
 
 /** Collects problems while it parses, so that people see all of them at once. */
 class SpecParser {
@@ -72,6 +84,9 @@ class SpecParser {
     }
     if (spec.layers.length > MAX_LAYERS)
       this.#problems.push({ path: [], message: `has ${spec.layers.length} layers, the limit is ${MAX_LAYERS}` })
+    const entries = countEntries(file)
+    if (entries > MAX_ENTRIES)
+      this.#problems.push({ path: [], message: `has ${entries} entries, the limit is ${MAX_ENTRIES}` })
     if (this.#problems.length > 0) throw new SpecError(this.#problems)
     return spec
   }
@@ -183,26 +198,29 @@ function filesLayer(files: Readonly<Record<string, string>>): LayerRequest {
   for (const path of paths) checkImagePath(path)
   const relative = new Set(paths.map((path) => path.replace(/^\/+/, "")))
   if (relative.size !== paths.length) throw new TypeError('"files" has the same path twice')
-  const parent = [...relative].flatMap(parentsOf).find((path) => relative.has(path))
-  if (parent !== undefined) throw new TypeError(`${JSON.stringify(parent)} is a file and a directory at once`)
+  const sorted = [...relative].map((path) => `${path}/`).toSorted() // what is below a path comes right behind it
+  const parent = sorted.find((path, index) => sorted[index + 1]?.startsWith(path))
+  if (parent !== undefined)
+    throw new TypeError(`${JSON.stringify(parent.slice(0, -1))} is a file and a directory at once`)
   return { kind: "files", files: new Map(Object.entries(files)), text: paths.toSorted().join(" ") }
-}
-
-function parentsOf(path: string): readonly string[] {
-  const parts = path.split("/").slice(0, -1)
-  return parts.map((_, index) => parts.slice(0, index + 1).join("/"))
 }
 
 /** Without detours, so that it means the same to everyone who unpacks. */
 const isPlainPath = (path: string): boolean =>
   normalize(path) === path && !/^\.{0,2}$|^\.\.\/|\/$/.test(path) && !path.includes("\0")
 
+function checkLength(path: string): void {
+  if (path.length > MAX_PATH) throw new TypeError(`a path has ${path.length} characters, the limit is ${MAX_PATH}`)
+}
+
 function checkImagePath(path: string): void {
+  checkLength(path)
   if (isPlainPath(path)) return
   throw new TypeError(`${JSON.stringify(path)} is no path of a file, expected one like "/etc/motd"`)
 }
 
 function checkDest(dest: string): void {
+  checkLength(dest)
   const path = dest.replace(/\/+$/, "")
   if (path === "" || isPlainPath(path)) return
   throw new TypeError(`"dest" is ${JSON.stringify(dest)}, expected a path like "/opt/tool"`)
@@ -243,6 +261,21 @@ function toConfigEdit({
   labels = {},
 }: ConfigEditFile): ConfigEdit {
   return { env: toEnvEdits(env), entrypoint, cmd, user, workingDir, labels }
+}
+
+function countEntries({ annotations, config, layers = [] }: ImageSpecFile): number {
+  const { default: defaults, set, unset, prependPath, appendPath } = config?.env ?? {}
+  const lists = [config?.entrypoint, config?.cmd, unset]
+  const maps = [
+    annotations,
+    config?.labels,
+    set,
+    defaults,
+    prependPath,
+    appendPath,
+    ...layers.map(({ files }) => files),
+  ]
+  return [...lists, ...maps].reduce((sum, held) => sum + Object.keys(held ?? {}).length, 0)
 }
 
 function toEnvEdits({

@@ -20,6 +20,10 @@ describe("findClosest()", () => {
     ).toBe(expected)
   })
 
+  test("what is far longer than everything known is near nothing, and not compared for long", () => {
+    expect(findClosest("x".repeat(8 * 1024 * 1024), ["registry", "compose"])).toBeNull()
+  })
+
   test("nothing is near where there is nothing", () => {
     expect(findClosest("registry", [])).toBeNull()
   })

@@ -289,6 +289,29 @@ describe("the size of a spec", () => {
     expect(() => layers(501)).toThrow("has 501 layers, the limit is 500")
     expect(() => platforms(65)).toThrow("platforms: has more than 64")
   })
+
+  test("is limited in entries and in the length of paths", () => {
+    const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, "v"]))
+    const labels = (count: number) =>
+      parseSpec({ ...BASE, annotations: many(50_000), config: { labels: many(count) } }, null)
+    expect(Object.keys(labels(50_000).annotations)).toHaveLength(50_000)
+    expect(() => labels(50_001)).toThrow("has 100001 entries, the limit is 100000")
+
+    const file = (path: string) => layersOf([{ files: { [path]: "" } }])
+    expect(file(`/${"a/".repeat(2047)}f`)).toHaveLength(1)
+    expect(() => file(`/${"a/".repeat(20_000)}f`)).toThrow("a path has 40002 characters, the limit is 4096")
+  })
+
+  test("does not make a message large", () => {
+    const wrong = {
+      ...BASE,
+      ["x".repeat(1_000_000)]: 1,
+      ...Object.fromEntries(Array.from({ length: 1000 }, (_, at) => [`key${at}`, 1])),
+    }
+
+    expect(message(wrong).length).toBeLessThan(20_000)
+    expect(message(wrong)).toEndWith("; and 981 more")
+  })
 })
 
 describe("layers of a spec", () => {
