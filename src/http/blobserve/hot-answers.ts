@@ -13,27 +13,29 @@ export interface Hot extends Found {
 /** A tag is looked at again after this. */
 const HOT_MS = 1000
 const MAX_HOT = 10_000
+/** Of contents and paths. */
+const HOT_BYTES = 16 * 1024 * 1024
 
 /** Small files that are asked for again and again: for a second, nothing about them is worked out anew. */
 export class HotAnswers {
-  readonly #clock: Clock
-  readonly #known = new LRUCache<string, { readonly hot: Hot; readonly until: number }>({ max: MAX_HOT })
+  readonly #known: LRUCache<string, Hot>
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.#known = new LRUCache({ max: MAX_HOT, maxSize: HOT_BYTES, ttl: HOT_MS, ttlResolution: 0, perf: clock })
   }
 
   find({ headers, method, url }: Request): Hot | null {
     if ((method !== "GET" && method !== "HEAD") || headers.has("upgrade")) return null
-    const known = this.#known.get(pathOf(url))
-    return known !== undefined && known.until > this.#clock.now() ? known.hot : null
+    return this.#known.get(pathOf(url)) ?? null
   }
 
   /** Only what is complete, and in memory. */
   remember(request: Request, found: Found): void {
-    if (!found.file.isVerified || found.file.blob.kind !== "bytes") return
+    const { blob, isVerified } = found.file
+    if (!isVerified || blob.kind !== "bytes") return
+    const path = pathOf(request.url)
     const hot = { ...found, headers: sameHeaders({ ...found, request }) }
-    this.#known.set(pathOf(request.url), { hot, until: this.#clock.now() + HOT_MS })
+    this.#known.set(path, hot, { size: blob.bytes.byteLength + path.length + 1000 })
   }
 }
 
