@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises"
+import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { LRUCache } from "lru-cache"
 import { type Digest, digestHex, isDigest } from "../oci/digest.ts"
@@ -105,7 +105,7 @@ export class DiskImageLog implements ImageLog {
     return digests
   }
 
-  /** Removes notes that have expired. Rejects when the directory cannot be read. */
+  /** Removes notes that have expired, and names that have none left. Rejects when the directory cannot be read. */
   async sweep(): Promise<void> {
     const { paths, recentMs } = this.#options
     const oldest = Date.now() - recentMs - TOUCH_MS
@@ -115,6 +115,7 @@ export class DiskImageLog implements ImageLog {
         const stat = await lstat(path).catch(() => null)
         if (stat !== null && stat.mtimeMs < oldest) await rm(path, { force: true })
       }
+      await rmdir(join(paths.images, dir)).catch(() => {}) // there are notes in it
     }
   }
 
@@ -125,9 +126,12 @@ export class DiskImageLog implements ImageLog {
   async #write(path: string, image: ImageRecord): Promise<void> {
     const draft = await this.#options.draft()
     const text = JSON.stringify(image)
-    await mkdir(this.#dir(image.name), { recursive: true, mode: 0o700 })
     await writeFile(draft, `${sha256(text)} ${text}`, { mode: 0o600, flag: "wx" })
-    await rename(draft, path)
+    const place = async () => {
+      await mkdir(this.#dir(image.name), { recursive: true, mode: 0o700 })
+      await rename(draft, path)
+    }
+    await place().catch(place) // a sweep has removed the directory in between
   }
 
   /** Those that have not expired. */
