@@ -3,7 +3,7 @@ import { type BaseImage, composeImage } from "../compose/compose.ts"
 import { type ComposedEntry, composeIndex } from "../compose/image-index.ts"
 import { scratchImage, scratchIndex } from "../compose/scratch.ts"
 import type { LayerRequest, PlacedRequest } from "../layer/layer.ts"
-import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
+import type { JsonBlob } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import { asObject, type JsonObject, parseJson } from "../oci/json.ts"
@@ -21,6 +21,7 @@ import {
   type Variant,
 } from "../upstream/variants.ts"
 import { baseAnnotations, sizeAnnotations } from "./annotations.ts"
+import { type BlobEntry, mergedBlobs } from "./blob-entry.ts"
 import { type Added, contributeAll, type LayerSources } from "./contribute.ts"
 
 export interface ComposerOptions {
@@ -32,15 +33,6 @@ export interface ComposerOptions {
   readonly staticSources: LayerSources
   readonly defaultPlatform: Platform
   readonly log: Logger
-}
-
-export interface BlobEntry {
-  readonly descriptor: Descriptor
-  /** The image reference under which the bytes can be found again; null where they are made here. */
-  readonly from: string | null
-  readonly trust: Trust
-  /** Where the bytes are, best place first. */
-  readonly sources: readonly BlobSource[]
 }
 
 /** An image as it is served, with everything that it consists of. */
@@ -252,7 +244,7 @@ export class Composer {
       single: index === null ? root : defaultManifest(platforms, this.#options.defaultPlatform),
       platforms,
       documents: new Map(documents.map((document) => [document.descriptor.digest, document])),
-      blobs: new Map(platforms.flatMap(blobEntries).map((entry) => [entry.descriptor.digest, entry])),
+      blobs: mergedBlobs(platforms.flatMap(blobEntries)),
       staleReferences: this.#staleReferences(spec),
       isCurrent: () => isCurrent() && contributions.every((contribution) => contribution.isCurrent()),
     }

@@ -5,7 +5,8 @@ import type { Digest } from "../oci/digest.ts"
 import { parseReference, type Trust } from "../oci/reference.ts"
 import type { DocumentStore, ImageLog, ImageRecord, RecordedBlob } from "../store/store.ts"
 import type { ImageReader } from "../upstream/upstream.ts"
-import type { BlobEntry, ServedImage } from "./composer.ts"
+import type { BlobEntry } from "./blob-entry.ts"
+import type { ServedImage } from "./composer.ts"
 import { heldBytes } from "./held-bytes.ts"
 
 export interface RecentImagesOptions {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { Composer } from "../../src/facade/composer.ts"
+import { parseDigest } from "../../src/oci/digest.ts"
 import { parsePlatform } from "../../src/oci/platform.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
 import { createLogger, silentLogger } from "../../src/telemetry/log.ts"
@@ -75,6 +76,23 @@ describe("Composer", () => {
     ])
     expect(parsed(config).rootfs.diff_ids).toHaveLength(9)
     expect(parsed(config).history).toHaveLength(9)
+  })
+
+  test("a blob that the base and added images have in common can be had from all of them, once each", async () => {
+    const common = await layer({ common: "1" })
+    const both = async (name: string) =>
+      index([
+        [await of("amd64", { layers: [common, await layer({ name })] }), platform("amd64")],
+        [await of("arm64", { layers: [common, await layer({ name })] }), platform("arm64")],
+      ])
+    const { compose } = await start({
+      images: { [BASE]: await both("base"), "x.io/one:1": await both("one"), "x.io/two:1": await both("two") },
+    })
+    const { blobs } = await compose({ baseRef: BASE, layers: [{ image: "x.io/one:1" }, { image: "x.io/two:1" }] })
+    const entry = blobs.get(parseDigest(common.digest))
+
+    expect(entry?.sources.map(({ origin }) => origin)).toEqual([BASE, "x.io/one:1", "x.io/two:1"])
+    expect(entry?.from).toBe("x.io/base")
   })
 
   test("the environment is changed by static images, then by those of the spec, and last by the spec", async () => {
