@@ -3,6 +3,7 @@ import { verifyBcrypt } from "../auth/bcrypt.ts"
 import { parseHtpasswd, type Users } from "../auth/htpasswd.ts"
 import { HtpasswdAuthenticator } from "../auth/htpasswd-authenticator.ts"
 import type { AuthConfig, RegistryConfig } from "../config/load.ts"
+import { isLoopbackHost } from "../lib/loopback.ts"
 import { WatchedFile } from "../lib/watched-file.ts"
 import type { Prepared } from "./prepared.ts"
 import type { Tools } from "./tools.ts"
@@ -14,8 +15,6 @@ interface State {
   readonly isPrivate: boolean
   close(): void
 }
-
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/
 
 /** Who may pull, as it is configured now. */
 export class CurrentLogin {
@@ -62,7 +61,7 @@ async function openState({ auth, host, tls }: LoginConfig, tools: Tools): Promis
   if (auth === null) return { authenticator: null, isPrivate: asksForCertificates, close: () => {} }
   const { log, metrics, tuning } = tools
   const file = await watchUsers(auth, tools)
-  if (tls === null && !LOOPBACK.test(host)) log.warn("passwords come unencrypted, there is no TLS", { host })
+  if (tls === null && !isLoopbackHost(host)) log.warn("passwords come unencrypted, there is no TLS", { host })
   const users = async () => await file.current()
   const options = { users, verify: verifyBcrypt, limits: tuning.auth, clock: tuning.clock, log, metrics }
   return { authenticator: new HtpasswdAuthenticator(options), isPrivate: true, close: () => file.close() }

@@ -1,12 +1,11 @@
 import type { RegistryConfig } from "../config/load.ts"
+import { isLoopbackHost } from "../lib/loopback.ts"
 import { canonicalHost } from "../oci/reference.ts"
 
 type UpstreamConfigs = RegistryConfig["upstreams"]
 
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/
-
 export const isPlain = (upstreams: UpstreamConfigs, host: string): boolean =>
-  upstreams.get(canonicalHost(host))?.plainHTTP ?? LOOPBACK.test(host)
+  upstreams.get(canonicalHost(host))?.plainHTTP ?? isLoopbackHost(host)
 
 /** Where the API of a registry is. Docker Hub's is not where its name says. */
 export const baseURLOf = (upstreams: UpstreamConfigs, host: string): URL =>

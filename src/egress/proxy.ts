@@ -1,4 +1,5 @@
 import ipaddr from "ipaddr.js"
+import { isLoopbackHost } from "../lib/loopback.ts"
 
 /** Where requests go through proxies, as the environment says it. */
 export interface ProxySettings {
@@ -41,11 +42,9 @@ export const NO_PROXIES: ProxySettings = { http: null, https: null, direct: [] }
 /** The proxy for a URL; null: ask directly, as always for this machine itself. */
 export function findProxy({ http, https, direct }: ProxySettings, { hostname, host, protocol }: URL): URL | null {
   const proxy = protocol === "https:" ? https : http
-  if (proxy === null || isLoopback(hostname)) return null
+  if (proxy === null || isLoopbackHost(hostname)) return null
   return direct.some((entry) => matches(entry.toLowerCase(), hostname, host)) ? null : proxy
 }
-
-const isLoopback = (hostname: string): boolean => /^(?:localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
 
 /** `*`, a host, a host with its port, a domain with or without `.` or `*.` before it, an address, or a network. */
 function matches(entry: string, hostname: string, host: string): boolean {
