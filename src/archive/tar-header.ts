@@ -1,3 +1,4 @@
+import { tarChecksums } from "../oci/tar.ts"
 import { ArchiveError } from "./archive-error.ts"
 import { readNumber } from "./tar-number.ts"
 
@@ -13,8 +14,6 @@ export interface TarHeader {
   readonly mtime: number
 }
 
-const CHECKSUM = { start: 148, end: 156 } as const
-
 export const isZeroBlock = (block: Uint8Array): boolean => block[0] === 0 && block.every((byte) => byte === 0)
 
 /** Reads a header (POSIX.1-2017, pax: "ustar Interchange Format"). Throws ArchiveError for what is none. */
@@ -22,7 +21,8 @@ export function parseHeader(block: Uint8Array): TarHeader {
   const header = Buffer.from(block.buffer, block.byteOffset, block.byteLength).toString("latin1")
   const field = (start: number, length: number) => header.slice(start, start + length)
   const text = (start: number, length: number) => untilNul(field(start, length))
-  checkSum(block, readNumber(field(CHECKSUM.start, CHECKSUM.end - CHECKSUM.start), "checksum"))
+  if (!tarChecksums(block).includes(readNumber(field(148, 8), "checksum")))
+    throw new ArchiveError("a header has a wrong checksum")
   const prefix = text(345, 155)
   if (prefix !== "" && text(257, 6) !== "ustar")
     throw new ArchiveError("a name goes on in a field that is not one of its format")
@@ -47,16 +47,4 @@ function readTime(field: string): number {
 export function untilNul(text: string): string {
   const nul = text.indexOf("\0")
   return nul === -1 ? text : text.slice(0, nul)
-}
-
-/** The sum of all bytes, its own field counted as blanks; old writers took the bytes as signed. */
-function checkSum(block: Uint8Array, stored: number): void {
-  let unsigned = 0
-  let high = 0
-  for (let index = 0; index < block.byteLength; index += 1) {
-    const byte = index >= CHECKSUM.start && index < CHECKSUM.end ? 0x20 : (block[index] ?? 0)
-    unsigned += byte
-    high += byte >> 7
-  }
-  if (stored !== unsigned && stored !== unsigned - high * 256) throw new ArchiveError("a header has a wrong checksum")
 }

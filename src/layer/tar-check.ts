@@ -1,4 +1,4 @@
-import { TAR_BLOCK } from "../oci/tar.ts"
+import { TAR_BLOCK, tarChecksums } from "../oci/tar.ts"
 
 const CHECKSUM_OFFSET = 148
 const SIZE_OFFSET = 124
@@ -77,17 +77,9 @@ export class TarCheck {
   }
 }
 
-/** The sum of all bytes, its own field counted as blanks; old writers took the bytes as signed. */
 function hasChecksum(block: Uint8Array): boolean {
   const stored = octal(block.subarray(CHECKSUM_OFFSET, CHECKSUM_OFFSET + 8))
-  let unsigned = 0
-  let signed = 0
-  for (const [index, byte] of block.entries()) {
-    const counted = index >= CHECKSUM_OFFSET && index < CHECKSUM_OFFSET + 8 ? 0x20 : byte
-    unsigned += counted
-    signed += counted > 127 ? counted - 256 : counted
-  }
-  return stored === unsigned || stored === signed
+  return stored !== null && tarChecksums(block).includes(stored)
 }
 
 /** Null: not octal digits, such as the base-256 form of large sizes. */

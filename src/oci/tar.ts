@@ -35,6 +35,20 @@ export function tarHeader(entry: TarEntry): Uint8Array {
     : concatenated([paxHeader(records.byteLength), records, tarPadding(records.byteLength), header])
 }
 
+const CHECKSUM = { start: 148, end: 156 } as const
+
+/** What the checksum of a header may be: the sum of all bytes, its own field as blanks; old writers took them as signed. */
+export function tarChecksums(block: Uint8Array): readonly number[] {
+  let unsigned = 0
+  let high = 0
+  for (let index = 0; index < block.byteLength; index += 1) {
+    const byte = index >= CHECKSUM.start && index < CHECKSUM.end ? 0x20 : (block[index] ?? 0)
+    unsigned += byte
+    high += byte >> 7
+  }
+  return [unsigned, unsigned - high * 256]
+}
+
 interface SplitPath {
   readonly prefix: string
   readonly name: string
