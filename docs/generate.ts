@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { UNAVAILABLE } from "../src/config/check.ts"
 import { configSchema } from "../src/config/schema.ts"
 
 /** Writes the tables of configuration.md from the schema: `bun docs/generate.ts`. */
@@ -67,7 +66,7 @@ function sectionText({ path, schema }: Section): string {
   const title = path.length === 0 ? "The file" : `\`${path.join(".")}\``
   const rows = Object.entries(schema.properties ?? {}).map(([key, field]) => {
     const isRequired = schema.required?.includes(key) === true
-    const cells = [`\`${key}\``, typeOf(field), defaultOf(field, isRequired), whatIs([...path, key], field)]
+    const cells = [`\`${key}\``, typeOf(field), defaultOf(field, isRequired), whatIs(field)]
     return `| ${cells.join(" | ")} |\n`
   })
   const what = path.length === 0 || schema.description === undefined ? "" : `${prose(schema.description)}\n\n`
@@ -91,11 +90,9 @@ function defaultOf(schema: Schema, isRequired: boolean): string {
   return schema.default === undefined ? "" : `\`${JSON.stringify(schema.default)}\``
 }
 
-function whatIs(path: readonly string[], { description, expected }: Schema): string {
-  const key = path.map((name) => name.replace(/\[\]$|\.<name>$/, "")).join(".")
-  const isUnavailable = UNAVAILABLE.some(([unavailable]) => unavailable.join(".") === key)
+function whatIs({ description, expected }: Schema): string {
   const form = expected === undefined || expected.startsWith("a duration") ? "" : ` Form: ${expected}.`
-  return `${isUnavailable ? "**Not available yet.** " : ""}${prose(`${description ?? ""}${form}`)}`
+  return prose(`${description ?? ""}${form}`)
 }
 
 /** What would be a tag, or end a cell, is shown as it is. */

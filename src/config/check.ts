@@ -116,11 +116,3 @@ function halfLogin({ username = "", passwordFile = "" }: UpstreamSection): reado
   if (username !== "" && passwordFile === "") return ['"username" needs "passwordFile"']
   return username === "" && passwordFile !== "" ? ['"passwordFile" needs "username"'] : []
 }
-
-const NOT_YET = "is not available yet, remove it or turn it off"
-
-/** Sections that are understood but that nothing serves so far, and whether a file uses them. */
-export const UNAVAILABLE: readonly (readonly [path: readonly string[], isUsed: (config: ConfigFile) => boolean])[] = []
-
-export const unavailableSections = (config: ConfigFile): readonly Problem[] =>
-  UNAVAILABLE.filter(([, isUsed]) => isUsed(config)).map(([path]) => ({ path, message: NOT_YET }))

@@ -6,7 +6,7 @@ import { DocumentError, findProblems, type Problem } from "../lib/validate.ts"
 import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts"
 import { canonicalHost } from "../oci/reference.ts"
 import { type BlobserveConfig, storeOf, toBlobserve } from "./blobserve.ts"
-import { checkMeaning, unavailableSections } from "./check.ts"
+import { checkMeaning } from "./check.ts"
 import { explainFormerKeys } from "./former-keys.ts"
 import { readOtlp } from "./otlp.ts"
 import {
@@ -140,7 +140,7 @@ function parseFile(file: string, content: string): ConfigFile {
   const problems = findProblems(configSchema, text.value)
   if (problems.length > 0) throw new DocumentError(file, text, explainFormerKeys(problems))
   const value = text.value as ConfigFile // the schema has just been checked
-  const meaning: readonly Problem[] = [...checkMeaning(value), ...unavailableSections(value)]
+  const meaning: readonly Problem[] = checkMeaning(value)
   if (meaning.length > 0) throw new DocumentError(file, text, meaning)
   return value
 }

@@ -16,13 +16,6 @@ export interface ClusterOptions {
   readonly egress: Egress
 }
 
-export interface ClusterPeerStatus {
-  readonly peer: string
-  /** Like "pinned", "pinning", "pin_error", "remote". */
-  readonly status: string
-  readonly error: string
-}
-
 /** Ids are multihashes in base58 or CIDs (libp2p, "Peer Ids"). */
 const PEER = /^[A-Za-z0-9]{20,120}$/
 const MAX_ANSWER_BYTES = 1024 * 1024
@@ -64,17 +57,6 @@ export class IpfsCluster {
   /** It is no error if the cluster did not know it. Rejects with Error. */
   async unpin(cid: Cid, signal: AbortSignal): Promise<void> {
     await this.#ask("DELETE", `/pins/${cid}`, signal, 404)
-  }
-
-  /** What each peer says of it. Rejects with Error. */
-  async status(cid: Cid, signal: AbortSignal): Promise<readonly ClusterPeerStatus[]> {
-    const answer = await this.#ask("GET", `/pins/${cid}`, signal)
-    const peers = isRecord(answer) && isRecord(answer["peer_map"]) ? Object.values(answer["peer_map"]) : []
-    return peers.filter(isRecord).map(({ peername, status, error }) => ({
-      peer: String(peername),
-      status: String(status),
-      error: typeof error === "string" ? error : "",
-    }))
   }
 
   /** Id of the peer whose API this is. Rejects with Error. */
