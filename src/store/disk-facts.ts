@@ -2,9 +2,8 @@ import { lstat, mkdir, readFile, rename, utimes, writeFile } from "node:fs/promi
 import { dirname } from "node:path"
 import type { KeyValue } from "../lib/key-value.ts"
 import type { Logger } from "../telemetry/log.ts"
+import { checkedText, sha256, withChecksum } from "./checked-text.ts"
 import type { DiskPaths } from "./disk-path.ts"
-
-const sha256 = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex")
 
 /** How exact the time of last use is on disk. */
 const TOUCH_MS = 24 * 60 * 60 * 1000
@@ -27,10 +26,8 @@ export class DiskFacts implements KeyValue {
 
   async get(key: string): Promise<string | null> {
     const path = this.#path(key)
-    const text = await readFile(path, "utf8").catch(() => "")
-    const [checksum, value] = [text.slice(0, 64), text.slice(65)]
-    if (checksum !== sha256(`${key}\n${value}`)) return null
-    void touch(path)
+    const value = checkedText(await readFile(path, "utf8").catch(() => ""), `${key}\n`)
+    if (value !== null) void touch(path)
     return value
   }
 
@@ -39,7 +36,7 @@ export class DiskFacts implements KeyValue {
     try {
       const draft = await this.#options.draft()
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-      await writeFile(draft, `${sha256(`${key}\n${value}`)} ${value}`, { mode: 0o600, flag: "wx" })
+      await writeFile(draft, withChecksum(value, `${key}\n`), { mode: 0o600, flag: "wx" })
       await rename(draft, path)
     } catch (error) {
       this.#options.log.warn("cannot remember a fact in the store", { kind: this.#options.kind, key, error })

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { LRUCache } from "lru-cache"
 import { type Digest, digestHex, isDigest } from "../oci/digest.ts"
 import type { Logger } from "../telemetry/log.ts"
+import { checkedText, sha256, withChecksum } from "./checked-text.ts"
 import type { DiskPaths } from "./disk-path.ts"
 import type { ImageLog, ImageRecord, RecalledImage } from "./store.ts"
 
@@ -14,8 +15,6 @@ const LEASED_MS = 1000
 const MEMORY_BYTES = 8 * 1024 * 1024
 /** What a descriptor with its origin takes in memory, roughly. */
 const ENTRY_BYTES = 600
-
-const sha256 = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex")
 
 export interface DiskImageLogOptions {
   readonly paths: DiskPaths
@@ -126,7 +125,7 @@ export class DiskImageLog implements ImageLog {
   async #write(path: string, image: ImageRecord): Promise<void> {
     const draft = await this.#options.draft()
     const text = JSON.stringify(image)
-    await writeFile(draft, `${sha256(text)} ${text}`, { mode: 0o600, flag: "wx" })
+    await writeFile(draft, withChecksum(text), { mode: 0o600, flag: "wx" })
     const place = async () => {
       await mkdir(this.#dir(image.name), { recursive: true, mode: 0o700 })
       await rename(draft, path)
@@ -172,8 +171,8 @@ const isTrust = (value: unknown): boolean => value === "operator" || value === "
 
 /** Null: torn by a crash, or from a version that writes something else. */
 function parseRecord(content: string): ImageRecord | null {
-  const [checksum, text] = [content.slice(0, 64), content.slice(65)]
-  if (checksum !== sha256(text)) return null
+  const text = checkedText(content)
+  if (text === null) return null
   const record: ImageRecord = JSON.parse(text) // the checksum tells that it is what was written
   const digests = [record.root, ...record.documents, ...record.blobs.map(({ descriptor }) => descriptor)]
   const isOurs = digests.every(({ digest }) => isDigest(digest)) && record.blobs.every(({ trust }) => isTrust(trust))
