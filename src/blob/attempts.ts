@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { RegistryError } from "../oci/error.ts"
 import { errorText } from "../telemetry/log.ts"
-import type { BlobSource } from "./blob.ts"
+import { type BlobSource, sourceKey } from "./blob.ts"
 
 export interface AttemptPolicy {
   /** Failures of one source without progress until it is given up. */
@@ -41,7 +41,8 @@ export class Attempts {
   readonly #candidates: Candidate[] = []
   readonly #errors = new Map<string, unknown>()
   #latest: unknown = null
-  readonly #known = new Set<string>()
+  /** What to call a source in messages, by its key. */
+  readonly #known = new Map<string, string>()
 
   constructor(descriptor: Descriptor, sources: readonly BlobSource[], policy: AttemptPolicy) {
     this.#descriptor = descriptor
@@ -52,9 +53,9 @@ export class Attempts {
   /** Adds what a later reader knows; a source that is known or given up already is not tried again. */
   add(sources: readonly BlobSource[]): void {
     for (const source of sources) {
-      const key = `${source.name} ${source.origin}`
+      const key = sourceKey(source)
       if (this.#known.has(key)) continue
-      this.#known.add(key)
+      this.#known.set(key, `${source.name} ${source.origin}`)
       this.#candidates.push({ source, failures: 0, mismatches: 0, notBefore: 0 })
     }
   }
@@ -127,7 +128,7 @@ export class Attempts {
     if (errors.length === 0) {
       return new RegistryError(
         "BLOB_UNKNOWN",
-        `Cannot find blob ${digest}: none of its sources has it (${[...this.#known].join(", ")})`,
+        `Cannot find blob ${digest}: none of its sources has it (${[...new Set(this.#known.values())].join(", ")})`,
       )
     }
     const reasons = [...this.#errors].map(([origin, error]) => `${origin}: ${errorText(error)}`).join("; ")

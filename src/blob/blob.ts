@@ -41,6 +41,8 @@ export interface BlobSource {
   readonly name: SourceName
   /** Tells one source from another in messages, without secrets, e.g. "ghcr.io/acme/agent". */
   readonly origin: string
+  /** Tells apart what has the same origin, such as URLs that were signed at different times. Never shown. */
+  readonly identity?: string
   /** Null: not here. Rejects: this source failed, ask the next one. Reads no content. */
   find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null>
   /** After so many milliseconds without a first byte, the next source is opened beside this one. Absent: never. */
@@ -53,6 +55,9 @@ export interface BlobSource {
   /** Told that what it gave was not the blob. */
   wrong?(descriptor: Descriptor): Promise<void>
 }
+
+/** The same for sources that would give the same answer. Holds secrets: not for messages. */
+export const sourceKey = ({ identity, name, origin }: BlobSource): string => `${name} ${identity ?? origin}`
 
 /** Opens any kind of blob at `offset`, up to its end. */
 export async function openAt(

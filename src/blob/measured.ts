@@ -59,6 +59,7 @@ export function measured(source: BlobSource, { metrics, clock, transfer }: Measu
   return {
     name,
     origin,
+    ...(source.identity === undefined ? {} : { identity: source.identity }),
     ...(source.hedgeMs === undefined ? {} : { hedgeMs: source.hedgeMs }),
     ...(source.isHint === undefined ? {} : { isHint: source.isHint }),
     wrong: async (descriptor) => await source.wrong?.(descriptor),

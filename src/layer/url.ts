@@ -55,7 +55,9 @@ export class UrlLayerSource implements LayerSource<UrlLayerRequest> {
     if (mediaType !== null && size !== null && diffID !== null)
       return { descriptor: { mediaType, digest, size }, diffID }
     const known = parseFacts(await this.#options.facts.get(digest))
-    const facts = known ?? (await this.#flights.run(digest, (flight) => this.#inspect(request, source, flight), signal))
+    const facts =
+      known ??
+      (await this.#flights.run(`${digest} ${request.url}`, (flight) => this.#inspect(request, source, flight), signal))
     if (diffID !== null && diffID !== facts.diffID) throw new TypeError(`its diffId is ${facts.diffID}, not ${diffID}`)
     return { descriptor: layerDescriptor(facts), diffID: facts.diffID }
   }
@@ -104,5 +106,5 @@ function urlSource({ url, text }: UrlLayerRequest, egress: Egress): BlobSource {
     descriptor,
     open: open(descriptor.size),
   })
-  return { name: "content", origin: text, find }
+  return { name: "content", origin: text, identity: url.href, find }
 }

@@ -54,6 +54,20 @@ describe("UrlLayerSource", () => {
     expect(sent).toEqual([])
   })
 
+  test("a URL that has expired in one spec does not stop another spec's, also at the same time", async () => {
+    const one = await layer({ a: "a" })
+    const url = serve(one, (request, content) =>
+      request.url.includes("expired") ? new Response("expired", { status: 403 }) : contentResponse(request, content),
+    )
+    const { contribute } = await start()
+    const [expired, fresh] = await Promise.allSettled([
+      contribute(wanted(new URL("?expired", url), one)),
+      contribute(wanted(new URL("?fresh", url), one)),
+    ])
+
+    expect([expired.status, fresh.status]).toEqual(["rejected", "fulfilled"])
+  })
+
   test("an uncompressed layer needs no diffID, as its digest is one", async () => {
     const one = await layer({ a: "a" }, "plain")
     const { only, sent } = await start()
