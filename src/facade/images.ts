@@ -12,7 +12,7 @@ import type { ImageSpec } from "../spec/spec.ts"
 import type { BlobStore, DocumentStore } from "../store/store.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import type { Composer, Composition, ServedImage } from "./composer.ts"
+import type { BlobEntry, Composer, Composition, ServedImage } from "./composer.ts"
 import { explainComposition } from "./explain.ts"
 import type { Facade, NamedImage } from "./facade.ts"
 import { heldBytes } from "./held-bytes.ts"
@@ -106,22 +106,35 @@ export class Images implements Facade {
       )
     }
     const { caches, downloads, store } = this.#options
-    const { descriptor, sources } = entry
+    const { descriptor } = entry
     const file = store.findVerified(descriptor)
     this.#options.metrics.blobRequests.inc({ source: "disk", outcome: file === null ? "miss" : "hit" })
     if (file !== null) return this.#served(name, "disk", file)
-    const cold = downloads.cold(descriptor, [...caches, ...sources])
     const obtain = async (opener: AbortSignal) => {
       const kept = await store.find(descriptor, opener)
       if (kept !== null) return this.#served(name, "disk", kept)
-      const obtained = cold.obtain(opener).catch((error) => {
-        const fields = { name, baseRef: entry.from, digest, error }
-        if (!opener.aborted) this.#options.log.error("unable to return blob", fields, passingCulprit(error))
-        throw error
-      })
+      const sources = [...caches, ...(await this.#sources(name, entry, opener))]
+      const obtained = downloads
+        .cold(descriptor, sources)
+        .obtain(opener)
+        .catch((error) => {
+          const fields = { name, baseRef: entry.from, digest, error }
+          if (!opener.aborted) this.#options.log.error("unable to return blob", fields, passingCulprit(error))
+          throw error
+        })
       return this.#served(name, "transfer", await obtained)
     }
-    return { ...cold, obtain }
+    return { kind: "cold", descriptor, obtain }
+  }
+
+  /** Of a recalled image is not known how its own layers were made; the image that the name stands for now tells it. */
+  async #sources(
+    name: string,
+    { descriptor, sources }: BlobEntry,
+    signal: AbortSignal,
+  ): Promise<readonly BlobSource[]> {
+    if (sources.length > 0) return sources
+    return (await this.#composed(name, signal))?.blobs.get(descriptor.digest)?.sources ?? []
   }
 
   /** What the name stands for now, with everything in it. Rejects NAME_UNKNOWN. */
@@ -140,9 +153,14 @@ export class Images implements Facade {
     const { recent } = this.#options.revision()
     const known = recent.find(name, digest, this.#isNamed) ?? (await recent.recall(name, digest))
     if (known !== null) return known
+    const composition = await this.#composed(name, signal)
+    return composition !== null && contains(composition, digest) ? composition : null
+  }
+
+  /** Null: the name is unknown. */
+  async #composed(name: string, signal: AbortSignal): Promise<Composition | null> {
     try {
-      const composition = await this.composition(name, signal)
-      return contains(composition, digest) ? composition : null
+      return await this.composition(name, signal)
     } catch (error) {
       if (error instanceof RegistryError && error.code === "NAME_UNKNOWN") return null
       throw error
