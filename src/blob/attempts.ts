@@ -60,6 +60,11 @@ export class Attempts {
     }
   }
 
+  /** Whether the source is one of those that are, or were, tried here. */
+  knows(source: BlobSource): boolean {
+    return this.#known.has(sourceKey(source))
+  }
+
   /** Waits until a source may be asked. Null: every source is given up. */
   async next(signal: AbortSignal): Promise<BlobSource | null> {
     const candidate = this.#candidates.toSorted(byTrust)[0]

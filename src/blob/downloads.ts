@@ -59,6 +59,8 @@ export interface DownloadsOptions {
 const TINY_BYTES = 256 * 1024
 
 interface Failure {
+  /** Those that were tried. */
+  readonly attempts: Attempts
   readonly error: unknown
   readonly until: number
 }
@@ -173,10 +175,11 @@ export class Downloads {
     return running
   }
 
-  /** A failure holds for a moment, unless it was wrong content and a source is left that has given none. */
+  /** A failure holds for a moment, for its own sources, unless it was wrong content and one of them has given none. */
   #throwRecent(digest: Digest, sources: readonly BlobSource[]): void {
     const failure = this.#failures.get(digest)
     if (failure === undefined || failure.until <= this.#options.clock.now()) return
+    if (sources.some((source) => !failure.attempts.knows(source))) return
     if (failure.error instanceof IntegrityError && this.#trusted(digest, sources).length > 0) return
     throw failure.error
   }
@@ -242,6 +245,7 @@ export class Downloads {
     this.#measure()
     if (download.error === null || isAbandonment(download.error) || this.#shutdown.signal.aborted) return
     this.#failures.set(digest, {
+      attempts: download.attempts,
       error: download.error,
       until: this.#options.clock.now() + this.#options.policy.failureMs,
     })
