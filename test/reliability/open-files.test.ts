@@ -9,7 +9,7 @@ import { until } from "../helpers/until.ts"
 setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
-const CLIENTS = 200
+const CLIENTS = 500
 
 /** What one try of a client came to: the truth, "come back", or a connection that was not taken. */
 type Outcome = "right" | "later" | "refused" | string
