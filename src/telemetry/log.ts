@@ -84,9 +84,6 @@ function timestamp(): string {
   return latest.text
 }
 
-/** For tests and tools that have nobody to tell. */
-export const silentLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-
 /** What went wrong and why, on one line: the messages of an error and of its causes. */
 export function errorText(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(errorText).join("; ")

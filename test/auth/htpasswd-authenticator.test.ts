@@ -3,9 +3,10 @@ import { type VerifyPassword, verifyBcrypt } from "../../src/auth/bcrypt.ts"
 import type { Users } from "../../src/auth/htpasswd.ts"
 import { type AuthLimits, HtpasswdAuthenticator } from "../../src/auth/htpasswd-authenticator.ts"
 import { RegistryError } from "../../src/oci/error.ts"
-import { createLogger, silentLogger } from "../../src/telemetry/log.ts"
+import { createLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { createFakeClock, until } from "../helpers/fake-clock.ts"
+import { silentLogger } from "../helpers/silent-logger.ts"
 
 const LIMITS: AuthLimits = {
   checks: { concurrency: 2, waiting: 100 },

@@ -18,10 +18,10 @@ import {
 } from "../../src/oci/json.ts"
 import { parsePlatform } from "../../src/oci/platform.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
-import { silentLogger } from "../../src/telemetry/log.ts"
 import { byTrust } from "../helpers/by-trust.ts"
 import { layerSources } from "../helpers/layer-sources.ts"
 import { memoryImages } from "../helpers/memory-images.ts"
+import { silentLogger } from "../helpers/silent-logger.ts"
 
 /**
  * Every file holds images, a spec, and the exact documents that they are composed to. What changes here changes the

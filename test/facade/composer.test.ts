@@ -3,12 +3,13 @@ import { Composer } from "../../src/facade/composer.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { parsePlatform } from "../../src/oci/platform.ts"
 import { parseSpec } from "../../src/spec/parse.ts"
-import { createLogger, silentLogger } from "../../src/telemetry/log.ts"
+import { createLogger } from "../../src/telemetry/log.ts"
 import { byTrust } from "../helpers/by-trust.ts"
 import { type ImageOptions, image, index, layer, platform, type TestImage, type TestIndex } from "../helpers/images.ts"
 import { layerSources } from "../helpers/layer-sources.ts"
 import { never } from "../helpers/layers.ts"
 import { memoryImages } from "../helpers/memory-images.ts"
+import { silentLogger } from "../helpers/silent-logger.ts"
 
 interface Setup {
   /** By reference. */

@@ -5,10 +5,10 @@ import { systemClock } from "../../src/lib/clock.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { DiskStore } from "../../src/store/disk.ts"
 import type { StoreLimits } from "../../src/store/quota.ts"
-import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics, type Metrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import type { Content } from "./images.ts"
+import { silentLogger } from "./silent-logger.ts"
 
 export interface TestStore {
   readonly store: DiskStore

@@ -5,9 +5,9 @@ import { systemClock } from "../../src/lib/clock.ts"
 import { readBytes } from "../../src/lib/stream.ts"
 import type { Descriptor } from "../../src/oci/descriptor.ts"
 import { DiskStore } from "../../src/store/disk.ts"
-import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
+import { silentLogger } from "./silent-logger.ts"
 import { tempDir } from "./temp-dir.ts"
 
 export interface TestWorkshop extends Workshop {

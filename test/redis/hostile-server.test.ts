@@ -6,11 +6,12 @@ import { RedisCids } from "../../src/redis/redis-cids.ts"
 import { RedisDocuments } from "../../src/redis/redis-documents.ts"
 import { RedisLeases } from "../../src/redis/redis-leases.ts"
 import { RedisTags } from "../../src/redis/redis-tags.ts"
-import { createLogger, type Logger, silentLogger } from "../../src/telemetry/log.ts"
+import { createLogger, type Logger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { sha256 } from "../helpers/images.ts"
 import { settingsFor } from "../helpers/redis-settings.ts"
+import { silentLogger } from "../helpers/silent-logger.ts"
 import { until } from "../helpers/until.ts"
 
 const MIB = 1024 * 1024

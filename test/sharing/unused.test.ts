@@ -14,7 +14,7 @@ async function loaded(registry: Readonly<Record<string, unknown>>): Promise<read
   const script = `
     const { startApp } = await import("${SRC}/app/app.ts")
     const { loadConfig } = await import("${SRC}/config/load.ts")
-    const { silentLogger } = await import("${SRC}/telemetry/log.ts")
+    const { silentLogger } = await import("${SRC}/../test/helpers/silent-logger.ts")
     await startApp(await loadConfig("${dir}/config.json"), { log: silentLogger })
     const names = Object.keys(require.cache).map((path) => /node_modules\\/(ioredis|kubo-rpc-client)\\//.exec(path)?.[1])
     console.log(JSON.stringify([...new Set(names)].filter((name) => name !== undefined)))

@@ -2,11 +2,11 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { type Clock, systemClock } from "../../src/lib/clock.ts"
 import { HttpSpecSource } from "../../src/spec/http.ts"
 import { RemoteSpecProvider } from "../../src/spec/remote.ts"
-import { silentLogger } from "../../src/telemetry/log.ts"
 import { Readiness } from "../../src/telemetry/readiness.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { testEgress } from "../helpers/egress.ts"
 import { type ManualClock, manualClock } from "../helpers/manual-clock.ts"
+import { silentLogger } from "../helpers/silent-logger.ts"
 import { type SpecWeb, startSpecWeb } from "../helpers/spec-web.ts"
 import { until } from "../helpers/until.ts"
 

@@ -8,10 +8,10 @@ import { CheckedStates } from "../../src/store/checked-states.ts"
 import { DiskStore } from "../../src/store/disk.ts"
 import { DiskIndex } from "../../src/store/disk-index.ts"
 import { DiskPaths } from "../../src/store/disk-path.ts"
-import { silentLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { opaqueLayer } from "../helpers/images.ts"
+import { silentLogger } from "../helpers/silent-logger.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
 const limits = { maxSizeBytes: 0, minFreeBytes: 0 }
