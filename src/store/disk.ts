@@ -11,6 +11,7 @@ import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { CheckedStates, readBootId } from "./checked-states.ts"
+import { CurrentWorkplace } from "./current-workplace.ts"
 import { diskTrouble, isMissing, statOrNull } from "./disk-error.ts"
 import { DiskFacts } from "./disk-facts.ts"
 import { DiskImageLog } from "./disk-images.ts"
@@ -59,7 +60,7 @@ export class DiskStore implements BlobStore, DocumentStore {
   readonly #log: DiskImageLog
   readonly #states: CheckedStates
   readonly #factsSweep: FactsSweep
-  #workplace: Promise<Workplace> | null = null
+  readonly #workplace = new CurrentWorkplace(() => prepareStore(this.#paths, loadTryLock()))
   #isOurs = false
   readonly #putting = new Set<Promise<void>>()
   #trouble: { readonly error: StoreBypass; readonly until: number } | null = null
@@ -228,18 +229,12 @@ export class DiskStore implements BlobStore, DocumentStore {
   async close(): Promise<void> {
     await Promise.all(this.#putting)
     await this.#states.save()
-    const workplace = await this.#workplace?.catch(() => null)
-    await workplace?.leave()
+    await this.#workplace.leave()
   }
 
-  /** The directories, made when first needed, and again after trouble. */
   async #ready(): Promise<Workplace> {
     if (this.#trouble !== null && this.#trouble.until > this.#options.clock.now()) throw this.#trouble.error
-    this.#workplace ??= prepareStore(this.#paths, loadTryLock())
-    return await this.#workplace.catch((error) => {
-      this.#workplace = null
-      throw error
-    })
+    return await this.#workplace.get()
   }
 
   /** Where a small file is written before it gets its name: what a crash leaves there is swept. */
@@ -290,5 +285,12 @@ export class DiskStore implements BlobStore, DocumentStore {
     // A limit of ours is no trouble, and who was turned away by a rest must not prolong it
     if (error.cause !== undefined && error !== this.#trouble?.error)
       this.#trouble = { error, until: clock.now() + REST_MS }
+    if (isMissing(error.cause)) this.#makeAnew()
+  }
+
+  /** Somebody has removed directories of the store, which may hold another version's now. */
+  #makeAnew(): void {
+    this.#workplace.replace()
+    this.#isOurs = false
   }
 }
