@@ -35,11 +35,18 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "musl-gcc": "musl-tools",
 }
 
+/** What takes minutes more: the containerd of today besides Debian's, an API server, the largest blobs. */
+const IS_FULL = process.env["TEST_SCALE"] === "full"
+
 /** Go programs that Debian does not have, or not as late, by name; half a minute to two minutes to build, once. */
 const GO_PROGRAMS: Readonly<Record<string, string>> = {
   crane: "github.com/google/go-containerregistry/cmd/crane@v0.20.7",
-  "containerd-2": "github.com/containerd/containerd/v2/cmd/containerd@v2.2.9",
-  "ctr-2": "github.com/containerd/containerd/v2/cmd/ctr@v2.2.9",
+  ...(IS_FULL
+    ? {
+        "containerd-2": "github.com/containerd/containerd/v2/cmd/containerd@v2.2.9",
+        "ctr-2": "github.com/containerd/containerd/v2/cmd/ctr@v2.2.9",
+      }
+    : {}),
 }
 
 /** Go programs that are built as part of a module here, because their own cannot be installed; two minutes each, once. */
@@ -50,7 +57,7 @@ const GO_MODULES: Readonly<Record<string, { readonly dir: string; readonly sourc
     source: "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service",
   },
   helm: { dir: "test/programs/helm", source: "helm.sh/helm/v3/cmd/helm" },
-  "kube-apiserver-alone": { dir: "test/programs/kubernetes", source: "." },
+  ...(IS_FULL ? { "kube-apiserver-alone": { dir: "test/programs/kubernetes", source: "." } } : {}),
 }
 
 async function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
