@@ -85,7 +85,7 @@ export class RegistryClient {
       const pass = await this.#pass(request, signal)
       const response = await this.#send(request, pass.authorization, signal)
       if (response.status !== 401 || response.isRedirected) {
-        this.#memory.accepted.set(passKey(request, pass.credential), this.#options.clock.now())
+        this.#noteAccepted(request, pass, response)
         return response
       }
       if (challenges === MAX_CHALLENGES) {
@@ -99,6 +99,12 @@ export class RegistryClient {
       await response.body?.cancel()
       await this.#learn(request, response.headers.get("www-authenticate") ?? "", pass, signal)
     }
+  }
+
+  /** The credential was looked at, and is good: what is missing is told to those alone who may know. */
+  #noteAccepted(request: RegistryRequest, { credential }: Pass, { isRedirected, status }: EgressResponse): void {
+    if (!isRedirected && status >= 400 && status !== 404 && status !== 416) return
+    this.#memory.accepted.set(passKey(request, credential), this.#options.clock.now())
   }
 
   async #send(request: RegistryRequest, authorization: string | null, signal: AbortSignal): Promise<EgressResponse> {

@@ -88,6 +88,22 @@ describe("a registry with Basic login", () => {
     expect(sent()).toEqual([null, BASIC])
   })
 
+  test.each([403, 429, 500])("answering %d has not accepted the credential that it refuses later", async (status) => {
+    let isLoggedIn = true
+    requireLogin(upstream, 'Basic realm="lab"', () => isLoggedIn)
+    upstream.roles.push((request) =>
+      isLoggedIn && request.headers.get("authorization") === BASIC ? new Response(null, { status }) : null,
+    )
+    const { get } = connect(ME)
+    expect(await get()).toBe(status)
+    isLoggedIn = false
+    await expect(get()).rejects.toThrow("does not accept the user and password")
+    const asked = upstream.seen.length
+
+    await expect(get()).rejects.toThrow("does not accept the user and password")
+    expect(upstream.seen.length).toBe(asked)
+  })
+
   test("without a credential is told to the user", async () => {
     requireLogin(upstream, 'Basic realm="lab"', () => true)
 
