@@ -122,7 +122,7 @@ export class Downloads {
 
   /** Complete, but on no disk: all who ask read it where it has passed through, so that it is in memory only once. */
   #unkept(download: Download, sources: readonly BlobSource[], signal: AbortSignal): StreamBlob {
-    const { descriptor } = download
+    signal.throwIfAborted() // who has left already would never let go
     const holder = download.join(0)
     const letGo = async () => {
       await download.leave(holder)
@@ -135,7 +135,7 @@ export class Downloads {
       await letGo()
       return stream
     }
-    return { kind: "stream", descriptor, open }
+    return { kind: "stream", descriptor: download.descriptor, open }
   }
 
   #read(download: Download, range: ByteRange, sources: readonly BlobSource[]): ReadableStream<Uint8Array> {
