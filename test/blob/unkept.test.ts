@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import type { BlobSource } from "../../src/blob/blob.ts"
 import { Downloads } from "../../src/blob/downloads.ts"
 import { WindowSpool } from "../../src/blob/window-spool.ts"
 import type { Clock } from "../../src/lib/clock.ts"
@@ -33,11 +34,11 @@ test("a client that leaves at the moment when its blob is complete holds no memo
     metrics: createMetrics(),
   })
   const bytes = new Uint8Array(blob.bytes)
-  const source = {
+  const source: BlobSource = {
     name: "upstream",
     origin: "up.test",
     find: async () => ({ kind: "bytes", descriptor, bytes }),
-  } as const
+  }
 
   await expect(downloads.cold(descriptor, [source]).obtain(client.signal)).rejects.toThrow()
   await closed.promise

@@ -256,7 +256,10 @@ async function leaveEarly(client: Client, blob: UniverseBlob, range: string | nu
 async function request({ options, target }: Client, path: string, init: RequestInit = {}): Promise<Response> {
   const deadline = AbortSignal.timeout(DEADLINE_MS)
   const signal = init.signal instanceof AbortSignal ? AbortSignal.any([init.signal, deadline]) : deadline
-  return await fetch(`${options.url}/v2/${target.name}/${path}`, { decompress: false, ...init, signal })
+  const response = fetch(`${options.url}/v2/${target.name}/${path}`, { decompress: false, ...init, signal })
+  return await response.catch((error) => {
+    throw deadline.aborted ? new Error(`no answer to ${path} within ${DEADLINE_MS} ms`) : error
+  })
 }
 
 /** Which of an upstream's answers a client may see: those that are final, and wrong bytes. */
