@@ -136,7 +136,7 @@ describe("many clients of one cold blob", () => {
     await response.body?.getReader().cancel()
 
     await until(() => gone, 15_000)
-    expect(await server.metric("inflight_downloads")).toBe(0)
+    await until(async () => (await server.metric("inflight_downloads")) === 0)
     expect(storedDigests(server.facade.dir).has(abandoned.digest)).toBe(false)
   }, 30_000)
 
