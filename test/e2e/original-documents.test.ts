@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdirSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { brokenAfter } from "../helpers/broken-body.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
@@ -69,6 +69,7 @@ describe("manifests and configs", () => {
 
   test("A-29: are read with a store where everything fails", async () => {
     const { dir } = await start()
+    await until(() => existsSync(join(dir, "store"))) // made when something is to be kept
     renameSync(join(dir, "store"), join(dir, "gone"))
     writeFileSync(join(dir, "store"), "no directory")
     expect(await pull("index")).toEqual([200, OCI_INDEX])
