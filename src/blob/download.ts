@@ -160,8 +160,7 @@ export class Download {
     }
     this.#exposed = true
     const bytes = await this.#readSpool(reader.position, Math.min(length, this.#limit(end) - reader.position))
-    this.#readers.move(reader, reader.position + bytes.byteLength)
-    this.#advance()
+    this.#move(reader, reader.position + bytes.byteLength)
     return bytes
   }
 
@@ -169,11 +168,10 @@ export class Download {
   async #lastByte(reader: Reader, end: number, signal: AbortSignal): Promise<Uint8Array> {
     const restarts = this.#restarts
     const byte = await this.#readSpool(end - 1, 1)
-    this.#readers.move(reader, Number.POSITIVE_INFINITY)
-    this.#advance()
+    this.#move(reader, Number.POSITIVE_INFINITY)
     while (this.isRunning && restarts === this.#restarts) await abortable(this.#changed.promise, signal)
     if (this.#state.kind === "failed") throw this.#state.error
-    this.#readers.move(reader, restarts === this.#restarts ? end : end - 1)
+    this.#move(reader, restarts === this.#restarts ? end : end - 1)
     if (reader.position === end) return byte
     return await this.read(reader, end, 1, signal)
   }
@@ -183,9 +181,14 @@ export class Download {
     return await this.#spool.read(offset, length)
   }
 
-  /** Only a window has to know, and looking at a thousand readers for every piece that one of them takes is slow. */
+  #move(reader: Reader, position: number): void {
+    this.#readers.move(reader, position)
+    this.#advance()
+  }
+
+  /** Any spool is told: one that fails goes on as a window in the middle of a write, and has to know by then. */
   #advance(): void {
-    if (this.isWindow && this.#readers.size > 0) this.#spool?.advance(this.#readers.slowest, this.#readers.fastest)
+    if (this.#readers.size > 0) this.#spool?.advance(this.#readers.slowest, this.#readers.fastest)
   }
 
   /** The offset up to which a response that ends at `end` may be sent. */

@@ -63,8 +63,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a held byte holds up the window",
     disk: 0.9,
     file: "blob/download.ts",
-    from: "this.#readers.move(reader, Number.POSITIVE_INFINITY)",
-    to: "this.#readers.move(reader, end - 1)",
+    from: "this.#move(reader, Number.POSITIVE_INFINITY)",
+    to: "this.#move(reader, end - 1)",
   },
   {
     name: "one reader leaving ends the transfer of all",
