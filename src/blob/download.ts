@@ -172,8 +172,7 @@ export class Download {
     while (this.isRunning && restarts === this.#restarts) await abortable(this.#changed.promise, signal)
     if (this.#state.kind === "failed") throw this.#state.error
     this.#move(reader, restarts === this.#restarts ? end : end - 1)
-    if (reader.position === end) return byte
-    return await this.read(reader, end, 1, signal)
+    return reader.position === end ? byte : await this.read(reader, end, 1, signal)
   }
 
   async #readSpool(offset: number, length: number): Promise<Uint8Array> {

@@ -14,6 +14,8 @@ export interface UpstreamRecord {
   readonly byFault: Map<string, number>
   /** By digest: bytes of bodies sent, requests for it, faults in them. */
   readonly blobs: Map<string, { bytes: number; requests: number; faults: number; live: number; peak: number }>
+  /** Repositories of which something was refused several times in a row, with new tokens: nobody goes on for ever. */
+  readonly refused: Set<string>
   /** Values of Authorization that reached a host which is not the registry. */
   readonly leaks: string[]
 }
@@ -29,15 +31,31 @@ export interface ChaosUpstream {
 const SILENCE_MS = 250
 /** Requests that a token is good for. */
 const TOKEN_USES = 300
+/** As many 401 in a row are an answer. */
+const REFUSALS = 3
 
 export function startChaosUpstream(universe: Universe, plan: FaultPlan): ChaosUpstream {
-  const record: UpstreamRecord = { requests: 0, faults: 0, byFault: new Map(), blobs: new Map(), leaks: [] }
+  const record: UpstreamRecord = {
+    requests: 0,
+    faults: 0,
+    byFault: new Map(),
+    blobs: new Map(),
+    refused: new Set(),
+    leaks: [],
+  }
   const attempts = new Map<string, number>()
   const tokens = new Map<string, number>()
   const nextAttempt = (key: string) => {
     const attempt = attempts.get(key) ?? 0
     attempts.set(key, attempt + 1)
     return attempt
+  }
+
+  const refusals = new Map<string, number>()
+  const noteRefusal = (key: string, repository: string, isRefused: boolean) => {
+    const inRow = isRefused ? (refusals.get(key) ?? 0) + 1 : 0
+    refusals.set(key, inRow)
+    if (inRow >= REFUSALS) record.refused.add(repository)
   }
 
   const storage = startRawServer(async (request, connection) => {
@@ -55,14 +73,17 @@ export function startChaosUpstream(universe: Universe, plan: FaultPlan): ChaosUp
   const registry: RawServer = startRawServer(async (request, connection) => {
     record.requests += 1
     if (request.path === "/token") return await giveToken(request, connection, universe, tokens)
-    if (!takeToken(request, tokens)) return await challenge(connection, registry.port)
     const [, repository = "", kind = "", reference = ""] =
       /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(request.path) ?? []
-    const content =
-      kind === "manifests" ? universe.manifests.get(`${repository}/${reference}`) : universe.blobs.get(reference)
-    if (content === undefined) return await refuse(connection, 404)
     const key = kind === "manifests" ? `${repository}/${reference}` : reference
+    if (!takeToken(request, tokens)) {
+      noteRefusal(key, repository, true)
+      return await challenge(connection, registry.port)
+    }
+    const content = kind === "manifests" ? universe.manifests.get(key) : universe.blobs.get(reference)
+    if (content === undefined) return await refuse(connection, 404)
     const planned = plannedFault(plan, key, nextAttempt(key))
+    noteRefusal(key, repository, planned?.fault === "401")
     if (planned !== null) {
       record.faults += 1
       record.byFault.set(planned.fault, (record.byFault.get(planned.fault) ?? 0) + 1)

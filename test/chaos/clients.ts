@@ -7,6 +7,8 @@ export interface ClientOptions {
   readonly url: string
   readonly universe: Universe
   readonly plan: FaultPlan
+  /** Repositories that the upstream has refused to those who logged in anew. */
+  readonly refused: ReadonlySet<string>
   /** Larger blobs are sent before they are verified. */
   readonly verifyFirstBytes: number
   /** Stops at the first thing that is wrong. */
@@ -267,6 +269,7 @@ function allowFailure(client: Client, blob: UniverseBlob | null, status: number,
   client.tally.failed += 1
   const { options, target } = client
   if (blob?.isPoisoned === true && (status === 502 || status === 503)) return
+  if (status === 403 && options.refused.has(target.repository)) return
   const faults = keysOf(target, blob).flatMap((key) =>
     plannedFaults(options.plan, key).map(({ fault }) => fault as string),
   )

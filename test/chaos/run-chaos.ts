@@ -60,6 +60,7 @@ export async function runChaos(given: ChaosOptions): Promise<ChaosReport> {
     url: facade.url,
     universe,
     plan,
+    refused: upstream.record.refused,
     verifyFirstBytes: IMPATIENT.downloads.verifyFirstBytes,
     isImpatient: options.isImpatient,
   }
