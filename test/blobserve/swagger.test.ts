@@ -1,43 +1,21 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import Ajv from "ajv"
 import type { Mode } from "../helpers/facade.ts"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image, layer } from "../helpers/images.ts"
-import { type RawAnswer, rawRequest } from "../helpers/raw-http.ts"
+import {
+  type AnswerCheck,
+  createAnswerCheck,
+  documentationTests,
+  type OpenApi,
+  readOpenApi,
+} from "../helpers/openapi.ts"
+import { rawRequest } from "../helpers/raw-http.ts"
 import { hardlink, rawLayer, symlink, whiteout } from "../helpers/tar-entries.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 setDefaultTimeout(20_000)
 
-interface Operation {
-  readonly operationId: string
-  readonly parameters?: readonly {
-    readonly name: string
-    readonly in: string
-    readonly required: boolean
-    readonly schema: { readonly type: string }
-  }[]
-  readonly responses: Readonly<
-    Record<
-      string,
-      {
-        readonly description: string
-        readonly headers?: Readonly<Record<string, unknown>>
-        readonly content?: Readonly<Record<string, unknown>>
-      }
-    >
-  >
-}
-
-interface OpenApi {
-  readonly openapi: string
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
-  readonly components: { readonly schemas: Readonly<Record<string, unknown>> }
-}
-
-/** What every answer has, so that it is not told of each. */
-const COMMON = ["date", "connection", "content-type", "transfer-encoding", "x-content-type-options"]
 const FILE = "/{image}/{path}"
 const PROXY = "/{image}/__files__/{path}"
 const PAGE = "/-/images/{image}"
@@ -47,7 +25,7 @@ describe.each(["source", "binary"] as Mode[])("documentation of blobserve's port
   let upstream: UpstreamServer
   let server: FileServer
   let api: OpenApi
-  let ajv: Ajv
+  let check: AnswerCheck
 
   beforeAll(async () => {
     upstream = startUpstream()
@@ -74,8 +52,8 @@ describe.each(["source", "binary"] as Mode[])("documentation of blobserve's port
       ]),
     )
     server = await startFiles({ mode, blobserve: { repos } })
-    api = JSON.parse(await server.text("/swagger/json"))
-    ajv = new Ajv({ strict: false, formats: { "date-time": true, binary: true } }).addSchema({ $id: "api", ...api })
+    api = await readOpenApi((path) => raw("GET", path))
+    check = createAnswerCheck(api)
     await until(async () => (await server.get(at("f"))).headers.get("cache-control") !== "no-store")
   })
   afterAll(async () => {
@@ -89,27 +67,10 @@ describe.each(["source", "binary"] as Mode[])("documentation of blobserve's port
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
     return await rawRequest(host, [`${method} ${path} HTTP/1.1`, `Host: ${host}`, ...lines])
   }
-  const operations = () =>
-    Object.entries(api.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
-    )
-
-  test("is an OpenAPI 3 document in which every parameter and every reference is told", () => {
-    expect(api.openapi).toMatch(/^3\.\d+\.\d+$/)
-    const ids = operations().map(({ operation }) => operation.operationId)
-    expect(new Set(ids).size).toBe(ids.length)
-    for (const { path, operation } of operations()) {
-      const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? "")
-      const described = (operation.parameters ?? []).filter((parameter) => parameter.in === "path")
-      expect([path, described.map(({ name }) => name).sort()]).toEqual([path, inPath.sort()])
-      expect((operation.parameters ?? []).map(({ schema }) => schema.type)).not.toContain(undefined)
-      for (const { description } of Object.values(operation.responses)) expect(description).not.toBe("")
-    }
-    const references = [...JSON.stringify(api).matchAll(/"\$ref":"([^"]+)"/g)].map(([, target]) => target ?? "")
-    expect(references.length).toBeGreaterThan(0)
-    for (const reference of references)
-      expect(Object.keys(api.components.schemas)).toContain(reference.replace("#/components/schemas/", ""))
-  })
+  documentationTests(
+    () => api,
+    (path) => raw("GET", path),
+  )
 
   test("has every route of the port, and no other, with the methods that it takes", async () => {
     expect(Object.keys(api.paths).sort()).toEqual([PAGE, DATA, FILE, PROXY].sort())
@@ -164,7 +125,7 @@ describe.each(["source", "binary"] as Mode[])("documentation of blobserve's port
     const answer = await raw("GET", url(), headers)
 
     expect(answer.status).toBe(status)
-    check(answer, path, "get")
+    check(answer, path)
   })
 
   test("holds for what may be done", async () => {
@@ -172,40 +133,5 @@ describe.each(["source", "binary"] as Mode[])("documentation of blobserve's port
 
     expect(answer.status).toBe(204)
     check(answer, FILE, "options")
-  })
-
-  function check(answer: RawAnswer, path: string, method: string): void {
-    const told = api.paths[path]?.[method]?.responses[String(answer.status)]
-    const toldNames = Object.keys(told?.headers ?? {}).map((name) => name.toLowerCase())
-    const names = answer.headers.map(([name]) => name).filter((name) => !COMMON.includes(name))
-    expect(told).toBeDefined()
-    expect(names.filter((name) => !toldNames.includes(name))).toEqual([])
-    const type = answer.header("content-type")
-    if (type === null || answer.body.byteLength === 0) return
-    const known = Object.keys(told?.content ?? {})
-    const key = known.includes("*/*") ? "*/*" : type
-    expect(known).toContain(key)
-    if (type !== "application/json") return
-    const pointer = ["paths", path, method, "responses", String(answer.status), "content", key, "schema"]
-      .map((part) => encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1")))
-      .join("/")
-    const isValid = ajv.compile({ $ref: `api#/${pointer}` })
-    expect([isValid(JSON.parse(answer.body.toString())), isValid.errors]).toEqual([true, null])
-  }
-
-  test("/swagger is a page that needs no other host", async () => {
-    const page = await raw("GET", "/swagger")
-    const html = page.body.toString()
-    const links = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, link]) => link ?? "")
-
-    expect([page.status, page.header("content-type")]).toEqual([200, "text/html; charset=utf-8"])
-    expect(html).not.toMatch(/https?:|"\/\//)
-    expect(links.length).toBeGreaterThan(2)
-    for (const link of links) {
-      const { pathname } = new URL(link, "http://localhost/swagger")
-      const answer = await raw("GET", pathname)
-      expect([pathname, answer.status, answer.body.byteLength > 100]).toEqual([pathname, 200, true])
-      expect(answer.header("x-content-type-options")).toBe("nosniff")
-    }
   })
 })

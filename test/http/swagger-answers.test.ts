@@ -1,47 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import Ajv from "ajv"
 import { STATUS } from "../../src/oci/error.ts"
 import { image, type TestImage } from "../helpers/images.ts"
+import { type AnswerCheck, createAnswerCheck, type OpenApi, readOpenApi } from "../helpers/openapi.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
-import type { RawAnswer } from "../helpers/raw-http.ts"
 
-interface Answer {
-  readonly headers?: Readonly<Record<string, unknown>>
-  readonly content?: Readonly<Record<string, { readonly schema?: object }>>
-}
-
-interface Operation {
-  readonly parameters?: readonly {
-    readonly name: string
-    readonly in: string
-    readonly schema: { readonly type: string }
-  }[]
-  readonly responses: Readonly<Record<string, Answer>>
-}
-
-interface OpenApi {
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
-  readonly components: { readonly schemas: Readonly<Record<string, { readonly properties: unknown }>> }
-}
-
-/** What every answer has, so that it is not told of each. */
-const COMMON = ["date", "connection", "content-type", "transfer-encoding", "docker-distribution-api-version"].concat(
-  "x-content-type-options",
-)
 const ZEROS = `sha256:${"0".repeat(64)}`
 const MANIFEST = "/v2/{name}/manifests/{reference}"
 const BLOB = "/v2/{name}/blobs/{digest}"
 const TAGS = "/v2/{name}/tags/list"
 const REFERRERS = "/v2/{name}/referrers/{digest}"
 
-const namesOf = ({ headers }: RawAnswer): readonly string[] =>
-  headers.map(([name]) => name).filter((name) => !COMMON.includes(name))
-
 describe("what the document says of answers", () => {
   let base: TestImage
   let server: PullServer
   let api: OpenApi
-  let ajv: Ajv
+  let check: AnswerCheck
 
   beforeAll(async () => {
     base = await image()
@@ -53,8 +26,8 @@ describe("what the document says of answers", () => {
     server.upstream.roles.push((_, { pathname }) =>
       pathname.includes("/lab/x/") ? new Response("no", { status: 503 }) : null,
     )
-    api = JSON.parse((await server.raw("GET", "/swagger/json")).body.toString())
-    ajv = new Ajv({ strict: false }).addSchema({ $id: "api", ...api })
+    api = await readOpenApi((path) => server.raw("GET", path))
+    check = createAnswerCheck(api, ["docker-distribution-api-version"])
   })
   afterAll(async () => await server.stop())
 
@@ -84,51 +57,23 @@ describe("what the document says of answers", () => {
   ]
 
   test.each(cases)("holds for %s", async (_, path, url, headers, status) => {
-    const told = api.paths[path]?.["get"]?.responses[String(status)]
     const answer = await server.raw("GET", url(), headers)
-    const names = namesOf(answer)
-    const toldNames = Object.keys(told?.headers ?? {}).map((name) => name.toLowerCase())
-    const type = answer.header("content-type") ?? ""
 
     expect(answer.status).toBe(status)
-    expect(names.filter((name) => !toldNames.includes(name))).toEqual([])
-    expect(Object.keys(told?.content ?? {})).toContain(
-      status < 300 && path === BLOB ? "application/octet-stream" : type,
-    )
-    if (type === "application/json") {
-      const pointer = ["paths", path, "get", "responses", String(status), "content", type, "schema"]
-      const reference = pointer
-        .map((part) => encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1")))
-        .join("/")
-      const isValid = ajv.compile({ $ref: `api#/${reference}` })
-      expect([isValid(JSON.parse(answer.body.toString())), isValid.errors]).toEqual([true, null])
-    }
+    check(answer, path)
   })
 
   test("holds for what a client has already", async () => {
     const digest = (await server.raw("HEAD", "/v2/fixed/a/manifests/latest")).header("docker-content-digest") ?? ""
     const answer = await server.raw("GET", "/v2/fixed/a/manifests/latest", { "If-None-Match": `"${digest}"` })
-    const told = Object.keys(api.paths[MANIFEST]?.["get"]?.responses["304"]?.headers ?? {})
 
     expect(answer.status).toBe(304)
-    const names = namesOf(answer)
-    expect(names.filter((name) => !told.map((each) => each.toLowerCase()).includes(name))).toEqual([])
+    check(answer, MANIFEST)
   })
 
   test("names the codes of errors that there are", () => {
     const text = JSON.stringify(api.components.schemas["Errors"])
 
     expect(text).toContain(`"enum":${JSON.stringify(Object.keys(STATUS))}`)
-  })
-
-  test("gives every parameter a type", () => {
-    const parameters = Object.values(api.paths).flatMap((path) =>
-      Object.values(path).flatMap(({ parameters = [] }) => parameters),
-    )
-
-    expect(parameters.length).toBeGreaterThan(20)
-    for (const { name, schema } of parameters) {
-      expect([name, schema.type]).toEqual([name, name === "n" ? "integer" : "string"])
-    }
   })
 })

@@ -1,4 +1,5 @@
 import {
+  BYTES,
   CACHE,
   DIGEST_TEXT,
   ERRORS,
@@ -15,7 +16,9 @@ import {
   parameter,
   RANGE,
   RETRY,
+  readPath,
   TEXT,
+  UNCHANGED,
   WHOLE,
 } from "./openapi.ts"
 
@@ -39,9 +42,7 @@ const INLINE_VARS = parameter(
 const READ_ONLY = parameter("X-BlobServe-ReadOnly", "header", "true: an image that is not known yet is 404.")
 
 const KEPT = {
-  ...CACHE,
-  ETag: header("Digest of the content, in quotes."),
-  "Accept-Ranges": header("Ranges of bytes can be asked for."),
+  ...UNCHANGED,
   "Last-Modified": header("When the image says that the file was changed, if it does."),
   "X-Image-Digest": header("Digest of the image.", DIGEST_TEXT),
   "X-Layer-Digest": header("Digest of the layer that the file is in.", DIGEST_TEXT),
@@ -52,7 +53,6 @@ const KEPT = {
 }
 const FOUND = { ...KEPT, "Content-Length": header("Bytes; not while the layer is on its way.", WHOLE) }
 const PLAIN = { "text/plain; charset=utf-8": { schema: TEXT } }
-const ANY = { "*/*": { schema: { ...TEXT, format: "binary" } } }
 
 const told = (description: string, headers: Headers = {}) => ({
   description,
@@ -88,11 +88,7 @@ export const filesDocumentation: PortDocumentation = {
 }
 
 function read(name: string, operation: Operation): Paths[string] {
-  const all = { ...operation, responses: { ...operation.responses, ...FAILURES } }
-  return {
-    get: { ...all, operationId: `get${name}` },
-    head: { ...all, operationId: `head${name}`, summary: `${operation.summary} (headers only)` },
-  }
+  return readPath(name, { ...operation, responses: { ...operation.responses, ...FAILURES } })
 }
 
 function filePath(name: string): Paths[string] {
@@ -103,8 +99,8 @@ function filePath(name: string): Paths[string] {
       summary: isProxy ? "Get a file, by the path that proxies use" : "Get a file",
       parameters: [IMAGE, PATH, RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE, INLINE_VARS, READ_ONLY],
       responses: {
-        200: { description: "The file.", headers: FOUND, content: ANY },
-        206: { description: "A part.", headers: { ...FOUND, ...PART }, content: ANY },
+        200: { description: "The file.", headers: FOUND, content: BYTES },
+        206: { description: "A part.", headers: { ...FOUND, ...PART }, content: BYTES },
         302: told("A directory with a page, asked for without its slash.", { Location: header("With the slash.") }),
         304: { description: "The client has it.", headers: KEPT },
         416: failure("The range is outside the file.", PART),

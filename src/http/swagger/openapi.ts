@@ -33,12 +33,25 @@ export const IF_RANGE = parameter("If-Range", "header", "ETag; where it is anoth
 export const IF_NONE_MATCH = parameter("If-None-Match", "header", "ETag that the client has.")
 
 export const CACHE = { "Cache-Control": header("How long the answer may be kept.") }
+/** Of content that is named by its digest, as it is told in a 304 too. */
+export const UNCHANGED = {
+  ...CACHE,
+  ETag: header("Digest of the content, in quotes."),
+  "Accept-Ranges": header("Ranges of bytes can be asked for."),
+}
 export const RETRY = { "Retry-After": header("Seconds after which to try again.", { ...WHOLE, minimum: 1 }) }
 export const LENGTH = { "Content-Length": header("Bytes.", WHOLE) }
 export const PART = { "Content-Range": header("Which part.") }
 
-export const BINARY = { "application/octet-stream": { schema: { ...TEXT, format: "binary" } } }
+/** Bytes, of whatever type the content has. */
+export const BYTES = { "*/*": { schema: { ...TEXT, format: "binary" } } }
 export const OBJECT = { schema: { type: "object" as const } }
+
+/** A read, and the same without its body. */
+export const readPath = (name: string, operation: Operation): Paths[string] => ({
+  get: { ...operation, operationId: `get${name}` },
+  head: { ...operation, operationId: `head${name}`, summary: `${operation.summary} (headers only)` },
+})
 
 /** An error as the registry tells it. */
 export const failure = (description: string, headers: Headers = {}) => ({

@@ -1,6 +1,6 @@
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../oci/media-type.ts"
 import {
-  BINARY,
+  BYTES,
   CACHE,
   DIGEST_TEXT,
   ERRORS,
@@ -17,7 +17,9 @@ import {
   parameter,
   RANGE,
   RETRY,
+  readPath,
   TEXT,
+  UNCHANGED,
   WHOLE,
 } from "./openapi.ts"
 
@@ -34,9 +36,7 @@ const ACCEPT = parameter(
 const WARNING = { Warning: header("The message of the error, for clients that print no bodies of 5xx.") }
 const UNCHANGED_HEADERS = {
   "Docker-Content-Digest": header("Digest of the content.", DIGEST_TEXT),
-  ETag: header("The digest, in quotes."),
-  "Accept-Ranges": header("Ranges of bytes can be asked for."),
-  ...CACHE,
+  ...UNCHANGED,
 }
 const CONTENT_HEADERS = { ...UNCHANGED_HEADERS, ...LENGTH }
 const TAG_HEADERS = {
@@ -67,14 +67,9 @@ const document = {
   [DOCKER_INDEX]: OBJECT,
 }
 
-/** A read, and the same without its body. */
-function read(name: string, operation: Operation) {
-  const security = [{}, { basic: [] }]
-  const all = { ...operation, security, responses: { ...operation.responses, ...OWN_FAILURES } }
-  return {
-    get: { ...all, operationId: `get${name}` },
-    head: { ...all, operationId: `head${name}`, summary: `${operation.summary} (headers only)` },
-  }
+function read(name: string, operation: Operation): Paths[string] {
+  const responses = { ...operation.responses, ...OWN_FAILURES }
+  return readPath(name, { ...operation, security: [{}, { basic: [] }], responses })
 }
 
 /** The pull API for people and tools. Written by hand: its routes hold names of any number of segments. */
@@ -121,12 +116,12 @@ const pullPaths = (prefix: string): Paths => ({
       200: {
         description: "The blob. It never ends before its digest is verified.",
         headers: CONTENT_HEADERS,
-        content: BINARY,
+        content: BYTES,
       },
       206: {
         description: "A part.",
         headers: { ...CONTENT_HEADERS, ...PART },
-        content: BINARY,
+        content: BYTES,
       },
       304: { description: "The client has it.", headers: UNCHANGED_HEADERS },
       400: INVALID,
