@@ -1,9 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { createMetrics } from "../../src/telemetry/metrics.ts"
 import type { Mode } from "../helpers/facade.ts"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image, index, layer, platform, sha256, type TestImage } from "../helpers/images.ts"
+import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
@@ -207,7 +209,6 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
     })
 
     test("the metrics have the original's names", async () => {
-      const { createMetrics } = await import("../../src/telemetry/metrics.ts")
       const text = await createMetrics().registry.metrics()
 
       for (const name of [
@@ -227,15 +228,28 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
       for (const one of servers.splice(0).reverse()) await one.stop()
     })
 
-    async function start(repo: object = {}, config: object = {}, blobserve: object = {}) {
+    async function start(blobserve: object = {}) {
       const registry = startUpstream()
       const files = await startFiles({
         mode,
-        blobserve: { repos: { [`${registry.host}/lab/x`]: repo }, ...blobserve },
-        config: { ...config },
+        blobserve: { repos: { [`${registry.host}/lab/x`]: {} }, ...blobserve },
       })
       servers.push(registry, files)
       return { registry, files, path: `/${registry.host}/lab/x:1/a` }
+    }
+
+    /** While the upstream lacks a digest the answer names it and is not kept; then the file is there. */
+    async function expectNamedThenFound({ registry, files, path }: Awaited<ReturnType<typeof start>>, digest: string) {
+      let isMissing = true
+      registry.roles.push((_, url) =>
+        isMissing && url.pathname.endsWith(digest) ? new Response("{}", { status: 404 }) : null,
+      )
+
+      const failed = await files.get(path)
+      expect([failed.status >= 400, failed.headers.get("cache-control")]).toEqual([true, "no-store"])
+      expect(await failed.text()).toContain(digest)
+      isMissing = false
+      await until(async () => (await files.text(path)) === "here")
     }
 
     test("A-42: what was not there is not found, and found once it is", async () => {
@@ -254,40 +268,22 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
     })
 
     test("A-43: a manifest that is missing is named, and found when it comes", async () => {
-      const { registry, files, path } = await start()
+      const started = await start()
       const made = await image({
         layers: [await layer({ a: "here" })],
         architecture: process.arch === "arm64" ? "arm64" : "amd64",
       })
-      const { digest } = made.manifest
-      registry.add("lab/x", "1", index([[made, platform(process.arch === "arm64" ? "arm64" : "amd64")]]))
-      let isMissing = true
-      registry.roles.push((_, url) =>
-        isMissing && url.pathname.endsWith(digest) ? new Response("{}", { status: 404 }) : null,
-      )
+      started.registry.add("lab/x", "1", index([[made, platform(process.arch === "arm64" ? "arm64" : "amd64")]]))
 
-      const failed = await files.get(path)
-      expect([failed.status >= 400, failed.headers.get("cache-control")]).toEqual([true, "no-store"])
-      expect(await failed.text()).toContain(digest)
-      isMissing = false
-      await until(async () => (await files.text(path)) === "here")
+      await expectNamedThenFound(started, made.manifest.digest)
     })
 
     test("A-44, A-47: a layer that is missing at the first attempt is named, and found at a later one", async () => {
-      const { registry, files, path } = await start()
+      const started = await start()
       const made = await image({ layers: [await layer({ a: "here" })] })
-      const digest = made.layers[0]?.digest ?? ""
-      registry.add("lab/x", "1", made)
-      let isMissing = true
-      registry.roles.push((_, url) =>
-        isMissing && url.pathname.endsWith(digest) ? new Response("{}", { status: 404 }) : null,
-      )
+      started.registry.add("lab/x", "1", made)
 
-      const failed = await files.get(path)
-      expect([failed.status >= 400, failed.headers.get("cache-control")]).toEqual([true, "no-store"])
-      expect(await failed.text()).toContain(digest)
-      isMissing = false
-      await until(async () => (await files.text(path)) === "here")
+      await expectNamedThenFound(started, made.layers[0]?.digest ?? "")
     })
 
     test("A-41: what was served is served again when the registry has lost everything", async () => {
@@ -364,7 +360,7 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
     })
 
     test("A-63: the first answer may be that it takes longer, the next is the file", async () => {
-      const { registry, files, path } = await start({}, {}, { timeout: "200ms" })
+      const { registry, files, path } = await start({ timeout: "200ms" })
       const gate = Promise.withResolvers<void>()
       registry.add("lab/x", "1", await image({ layers: [await layer({ a: "a" })] }))
       registry.roles.push(async () => {
@@ -444,7 +440,6 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
     test("are served by the name that the registry has for them", async () => {
       const registry = startUpstream()
       registry.add("lab/base", "1", await image({ layers: [await layer({ "etc/base": "base", "etc/motd": "old" })] }))
-      const { tempDir } = await import("../helpers/temp-dir.ts")
       const dir = tempDir()
       const spec = { baseRef: `${registry.host}/lab/base:1`, layers: [{ files: { "/etc/motd": "new" } }] }
       await Bun.write(`${dir}/specs.json`, JSON.stringify({ app: spec }))
