@@ -1,6 +1,7 @@
-import { closeSync, constants, openSync, readSync } from "node:fs"
+import { closeSync, openSync } from "node:fs"
 import type { BytesBlob, ColdBlob, FileBlob, LocatedBlob, StreamBlob } from "../blob/blob.ts"
 import { allowsRange, isUnmodified, matchesNone } from "../lib/conditional.ts"
+import { fillFrom, REGULAR_FILE } from "../lib/file-part.ts"
 import { type ByteRange, parseRange } from "../lib/range.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
@@ -29,8 +30,6 @@ export const headersOf = (
 
 /** Read at once: for small files that is faster than handing them to the kernel. */
 const SMALL_FILE_BYTES = 64 * 1024
-/** What has become something else than a regular file is neither followed nor waited for. */
-const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
  * The answer for content that is named by its digest: HEAD, 304, 206, 416 and 200 (RFC 9110, 13 to 15), with the headers
@@ -124,15 +123,11 @@ function fileResponse(path: string, part: ByteRange, sending: Sending): Response
 const scratch = new Uint8Array(SMALL_FILE_BYTES)
 
 function readPart(path: string, { start, end }: ByteRange): Uint8Array<ArrayBuffer> {
-  const length = end - start
-  const file = openSync(path, FILE_FLAGS)
+  const bytes = scratch.subarray(0, end - start)
+  const file = openSync(path, REGULAR_FILE)
   try {
-    for (let done = 0; done < length; ) {
-      const count = readSync(file, scratch, done, length - done, start + done)
-      if (count === 0) throw new Error(`Cannot send ${path}: it is shorter than it should be`)
-      done += count
-    }
-    return scratch.subarray(0, length)
+    if (!fillFrom(file, bytes, start)) throw new Error(`Cannot send ${path}: it is shorter than it should be`)
+    return bytes
   } finally {
     closeSync(file)
   }

@@ -1,9 +1,10 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs"
+import { closeSync, fstatSync, openSync, type Stats } from "node:fs"
 import { type FileHandle, open, rename } from "node:fs/promises"
 import { join } from "node:path"
 import type { FileBlob, ReadyBlob, StreamBlob } from "../blob/blob.ts"
 import { IntegrityError } from "../blob/integrity-error.ts"
 import type { Clock } from "../lib/clock.ts"
+import { fillFrom, REGULAR_FILE } from "../lib/file-part.ts"
 import { abortable } from "../lib/single-flight.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher, type Digest, digestAlgorithm, digestHex } from "../oci/digest.ts"
@@ -34,7 +35,6 @@ const SMALL_BYTES = 8 * 1024 * 1024
 const PATIENCE_MS = 3000
 /** For these, handing them to another thread takes longer than to read them. */
 const READ_AT_ONCE_BYTES = 64 * 1024
-const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW
 
 /**
  * Trust in files. A file is hashed when it is first read, and again when it looks changed or the machine was restarted;
@@ -111,7 +111,7 @@ export class FileCheck {
   async #hash(digest: Digest): Promise<Verdict> {
     const path = this.#options.paths.blob(digest)
     try {
-      const file = await open(path, OPEN)
+      const file = await open(path, REGULAR_FILE)
       try {
         const stat = await file.stat()
         if ((await hashFile(file, digest)) === digest) {
@@ -160,15 +160,9 @@ const isAsChecked = (stat: Stats, { checked }: IndexEntry): boolean => stateOf(s
 /** Fills `into`, if the file is as it was when it was checked, and holds so much. Null: it is not, or cannot be read. */
 function readAsChecked(path: string, entry: IndexEntry, into: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | null {
   try {
-    const file = openSync(path, OPEN | constants.O_NONBLOCK)
+    const file = openSync(path, REGULAR_FILE)
     try {
-      if (!isAsChecked(fstatSync(file), entry)) return null
-      for (let done = 0; done < into.byteLength; ) {
-        const count = readSync(file, into, done, into.byteLength - done, null)
-        if (count === 0) return null
-        done += count
-      }
-      return into
+      return isAsChecked(fstatSync(file), entry) && fillFrom(file, into, 0) ? into : null
     } finally {
       closeSync(file)
     }
@@ -191,7 +185,7 @@ async function hashFile(file: FileHandle, digest: Digest): Promise<Digest> {
 /** Sends a file while it is being checked: the last byte of every range waits for the result. */
 function gatedFile(descriptor: Descriptor, path: string, check: Promise<Verdict>): StreamBlob {
   const open_: StreamBlob["open"] = async ({ start, end }, signal) => {
-    const file = await open(path, OPEN)
+    const file = await open(path, REGULAR_FILE)
     let position = start
     const next = async () => {
       if (position === end - 1 && (await abortable(check, signal)) !== "right") {
