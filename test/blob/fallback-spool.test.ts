@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test"
-import type { BlobSource } from "../../src/blob/blob.ts"
 import { Downloads } from "../../src/blob/downloads.ts"
 import { withFallback } from "../../src/blob/fallback-spool.ts"
 import type { OpenSpool } from "../../src/blob/spool.ts"
@@ -7,6 +6,7 @@ import { WindowSpool } from "../../src/blob/window-spool.ts"
 import { readBytes } from "../../src/lib/stream.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
+import { sourceOf } from "../helpers/blob-source.ts"
 import { descriptorOf, openTestStore } from "../helpers/disk-store.ts"
 import { createFakeClock } from "../helpers/fake-clock.ts"
 import { content } from "../helpers/images.ts"
@@ -54,14 +54,8 @@ test("who waits for bytes far ahead when the disk is full gets them, through mem
     log: silentLogger,
     metrics: createMetrics(),
   })
-  const bytes = new Uint8Array(blob.bytes)
-  const source: BlobSource = {
-    name: "upstream",
-    origin: "up.test",
-    find: async () => ({ kind: "bytes", descriptor, bytes }),
-  }
 
-  const found = await downloads.cold(descriptor, [source]).obtain(never)
+  const found = await downloads.cold(descriptor, [sourceOf(blob)]).obtain(never)
   if (found.kind !== "stream") throw new Error("It is too large for anything else")
   const start = 12 * MIB
   const read = await readBytes(await found.open({ start, end: blob.size }, never), blob.size)

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test"
-import type { BlobSource } from "../../src/blob/blob.ts"
 import { Downloads } from "../../src/blob/downloads.ts"
 import { WindowSpool } from "../../src/blob/window-spool.ts"
 import type { Clock } from "../../src/lib/clock.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
+import { sourceOf } from "../helpers/blob-source.ts"
 import { descriptorOf } from "../helpers/disk-store.ts"
 import { createFakeClock } from "../helpers/fake-clock.ts"
 import { content } from "../helpers/images.ts"
@@ -33,14 +33,8 @@ test("a client that leaves at the moment when its blob is complete holds no memo
     log: silentLogger,
     metrics: createMetrics(),
   })
-  const bytes = new Uint8Array(blob.bytes)
-  const source: BlobSource = {
-    name: "upstream",
-    origin: "up.test",
-    find: async () => ({ kind: "bytes", descriptor, bytes }),
-  }
 
-  await expect(downloads.cold(descriptor, [source]).obtain(client.signal)).rejects.toThrow()
+  await expect(downloads.cold(descriptor, [sourceOf(blob)]).obtain(client.signal)).rejects.toThrow()
   await closed.promise
   downloads.shutdown()
 })

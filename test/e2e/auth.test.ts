@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Authority, createAuthority, type Pair } from "../helpers/certificates.ts"
-import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { describeContainerd } from "../helpers/containerd.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { skopeo } from "../helpers/lab.ts"
 import { needs, output, run } from "../helpers/programs.ts"
@@ -88,21 +88,14 @@ describe.skipIf(required.isMissing)(`pulling with a password from the binary${re
     })
   })
 
-  const containerdNeeds = needs("containerd", "ctr", "root")
-  describe.skipIf(containerdNeeds.isMissing)(`with containerd${containerdNeeds.note}`, () => {
-    let containerd: Containerd
-    beforeAll(async () => {
-      containerd = await startContainerd()
-    })
-    afterAll(async () => await containerd?.stop())
-
+  describeContainerd("with containerd", (containerd) => {
     const pull = async (from: RunningFacade, lines: readonly string[], ...flags: readonly string[]) => {
       const hosts = tempDir()
       const dir = join(hosts, "registry.example")
       mkdirSync(dir)
       const all = [`[host."${from.url}"]`, `ca = "${authority.path}"`, ...lines]
       writeFileSync(join(dir, "hosts.toml"), all.join("\n"))
-      return await containerd.pullWith(["--hosts-dir", hosts, ...flags], "registry.example/fixed/small:latest")
+      return await containerd().pullWith(["--hosts-dir", hosts, ...flags], "registry.example/fixed/small:latest")
     }
 
     test("sends the header that a hosts.toml names, and shows a client certificate", async () => {

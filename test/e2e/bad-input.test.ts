@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { describeContainerd } from "../helpers/containerd.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer } from "../helpers/images.ts"
 import { skopeo } from "../helpers/lab.ts"
@@ -97,26 +97,19 @@ describe.skipIf(required.isMissing)(`an image that cannot be made${required.note
     expect(stderr).toContain(status < 500 ? told(message) : `received unexpected HTTP status: ${status}`)
   })
 
-  const containerdNeeds = needs("containerd", "ctr", "root")
-  describe.skipIf(containerdNeeds.isMissing)(`in containerd${containerdNeeds.note}`, () => {
-    let containerd: Containerd
-    beforeAll(async () => {
-      containerd = await startContainerd()
-    })
-    afterAll(async () => await containerd?.stop())
-
+  describeContainerd("in containerd", (containerd) => {
     test.each(FAULTS)("%s fails with %d, and nothing of it is kept", async (name, status) => {
       const reference = `${facade.host}/fixed/${name}:latest`
-      const { code, stderr } = await containerd.pull(reference)
+      const { code, stderr } = await containerd().pull(reference)
 
       expect(code).toBe(1)
       expect(stderr).toContain(reference)
       expect(stderr).toContain(status === 404 ? "not found" : `${status}`)
-      expect(await containerd.images()).not.toContain(reference)
+      expect(await containerd().images()).not.toContain(reference)
     })
 
     test("a base whose layer is not what its diff_id says stays refused", async () => {
-      const { code, stderr } = await containerd.pull(`${facade.host}/fixed/lying:latest`)
+      const { code, stderr } = await containerd().pull(`${facade.host}/fixed/lying:latest`)
 
       expect(stderr).toContain("wrong diff id")
       expect(code).toBe(1)

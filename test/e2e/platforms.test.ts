@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { createBuildah } from "../helpers/buildah.ts"
 import { runIn } from "../helpers/bundle.ts"
-import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { describeContainerd } from "../helpers/containerd.ts"
 import { crawl } from "../helpers/crawl.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../helpers/images.ts"
@@ -98,17 +98,10 @@ describe.skipIf(required.isMissing)(`an image of two platforms${required.note}`,
     expect(answer.headers.get("docker-content-digest")).toBe(digest)
   })
 
-  const containerdNeeds = needs("containerd", "ctr", "root")
-  describe.skipIf(containerdNeeds.isMissing)(`in containerd${containerdNeeds.note}`, () => {
-    let containerd: Containerd
-    beforeAll(async () => {
-      containerd = await startContainerd()
-    })
-    afterAll(async () => await containerd?.stop())
-
+  describeContainerd("in containerd", (containerd) => {
     test.each(["multi", "multi-docker"])("%s is pulled for this machine, and runs", async (name) => {
-      expect(await containerd.pull(reference(name))).toMatchObject({ code: 0 })
-      const rootfs = await containerd.mount(reference(name))
+      expect(await containerd().pull(reference(name))).toMatchObject({ code: 0 })
+      const rootfs = await containerd().mount(reference(name))
       const { config }: ConfigJson = await inspect(name)
 
       const forms = name === "multi" ? FORMS : FORMS_WITHOUT_ZSTD
@@ -117,8 +110,8 @@ describe.skipIf(required.isMissing)(`an image of two platforms${required.note}`,
 
     test("the other platform is pulled when it is asked for, with the layers that are meant for it", async () => {
       const platform = `linux/${FOREIGN}`
-      expect(await containerd.pull(reference("gzipped"), platform)).toMatchObject({ code: 0 })
-      const rootfs = await containerd.mount(reference("gzipped"), platform)
+      expect(await containerd().pull(reference("gzipped"), platform)).toMatchObject({ code: 0 })
+      const rootfs = await containerd().mount(reference("gzipped"), platform)
 
       expect(readFileSync(join(rootfs, "usr/bin/foreign"), "utf8")).toBe(FOREIGN)
       expect(readFileSync(join(rootfs, "opt/addon/data.txt"), "utf8")).toBe(`addon for ${FOREIGN}\n`)

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Authority, createAuthority, type Pair } from "../helpers/certificates.ts"
-import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { describeContainerd } from "../helpers/containerd.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { skopeo } from "../helpers/lab.ts"
 import { needs, run } from "../helpers/programs.ts"
@@ -66,14 +66,7 @@ describe.skipIf(required.isMissing)(`pulling over TLS from the binary${required.
     })
   })
 
-  const containerdNeeds = needs("containerd", "ctr", "root")
-  describe.skipIf(containerdNeeds.isMissing)(`with containerd${containerdNeeds.note}`, () => {
-    let containerd: Containerd
-    beforeAll(async () => {
-      containerd = await startContainerd()
-    })
-    afterAll(async () => await containerd?.stop())
-
+  describeContainerd("with containerd", (containerd) => {
     /** ctr speaks no TLS with the machine itself unless a hosts.toml says so. */
     const pull = async ({ url }: RunningFacade, shown: Pair | null) => {
       const hosts = tempDir()
@@ -84,7 +77,7 @@ describe.skipIf(required.isMissing)(`pulling over TLS from the binary${required.
       ]
       mkdirSync(join(hosts, "registry.example"))
       writeFileSync(join(hosts, "registry.example", "hosts.toml"), lines.join("\n"))
-      return await containerd.pullWith(["--hosts-dir", hosts], "registry.example/fixed/small:latest")
+      return await containerd().pullWith(["--hosts-dir", hosts], "registry.example/fixed/small:latest")
     }
 
     test("takes the certificate, and shows a client certificate", async () => {

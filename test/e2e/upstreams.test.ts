@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { createAuthority } from "../helpers/certificates.ts"
-import { type Containerd, startContainerd } from "../helpers/containerd.ts"
+import { describeContainerd } from "../helpers/containerd.ts"
 import { type DockerRegistry, startDockerRegistry } from "../helpers/docker-registry.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { image, layer, type TestImage } from "../helpers/images.ts"
@@ -124,16 +124,9 @@ describe.skipIf(required.isMissing)(
       )
     })
 
-    const containerdNeeds = needs("containerd", "ctr", "root")
-    describe.skipIf(containerdNeeds.isMissing)(`with containerd${containerdNeeds.note}`, () => {
-      let containerd: Containerd
-      beforeAll(async () => {
-        containerd = await startContainerd()
-      })
-      afterAll(async () => await containerd?.stop())
-
+    describeContainerd("with containerd", (containerd) => {
       test.each([...KINDS])("%s: is pulled and unpacked", async (kind) => {
-        expect(await containerd.pull(`${facade.host}/fixed/${kind}:latest`)).toMatchObject({ code: 0 })
+        expect(await containerd().pull(`${facade.host}/fixed/${kind}:latest`)).toMatchObject({ code: 0 })
       })
     })
 

@@ -1,7 +1,8 @@
+import { afterAll, beforeAll, describe } from "bun:test"
 import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { CONTAINERDS, type ContainerdPrograms, startContainerdProcess } from "./containerd-process.ts"
-import { type Outcome, output, run } from "./programs.ts"
+import { needs, type Outcome, output, run } from "./programs.ts"
 
 export interface Containerd {
   /** For a ctr that somebody else calls. */
@@ -55,6 +56,19 @@ export async function startContainerd(programs: ContainerdPrograms = CONTAINERDS
       await stop()
     },
   }
+}
+
+/** Tests with a containerd of their own, which is there as soon as they run; skipped where the machine has none. */
+export function describeContainerd(title: string, tests: (containerd: () => Containerd) => void): void {
+  const required = needs("containerd", "ctr", "root")
+  describe.skipIf(required.isMissing)(`${title}${required.note}`, () => {
+    let containerd: Containerd
+    beforeAll(async () => {
+      containerd = await startContainerd()
+    })
+    afterAll(async () => await containerd?.stop())
+    tests(() => containerd)
+  })
 }
 
 /** The latest first. */
