@@ -4,8 +4,9 @@ import { RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
 import { withCommonHeaders } from "./common-headers.ts"
 import { errorResponse } from "./error.ts"
+import { failureOf } from "./failure.ts"
 import { type RegistryAppOptions, registryApp } from "./registry/app.ts"
-import { type Caller, failureResponse, type Handle } from "./server.ts"
+import type { Caller, Handle } from "./server.ts"
 import { swaggerApp } from "./swagger/app.ts"
 import { registryDocumentation } from "./swagger/registry-documentation.ts"
 
@@ -20,7 +21,7 @@ export interface HttpAppOptions extends RegistryAppOptions {
 export function httpApp(options: HttpAppOptions): Handle {
   const app = new Elysia({ name: "http", normalize: false, handler: { standardHostname: false } })
     .onError(({ code, error, request }) =>
-      failureResponse(options.log, request, code === "NOT_FOUND" ? nothingHere() : causeOf(error)),
+      failureResponse(options.log, request, code === "NOT_FOUND" ? nothingHere() : error),
     )
     .use(registryApp(options))
     .use(swaggerApp({ version: options.version, documentation: registryDocumentation(options.prefix) }))
@@ -73,9 +74,13 @@ function answerMethod(method: string): Response | null {
 const nothingHere = (): RegistryError =>
   new RegistryError("NAME_UNKNOWN", "There is nothing at this path, the registry is below /v2/")
 
-/** Elysia wraps what a parser of parameters throws. */
-function causeOf(error: unknown): unknown {
-  if (error instanceof RegistryError || !(error instanceof Error)) return error
-  const inner = "error" in error ? error.error : error.cause
-  return inner instanceof RegistryError ? inner : error
+/** What a thrown error is answered with. */
+function failureResponse(log: Logger, request: Request, error: unknown): Response {
+  return errorResponse(failureOf(log, request, error, failureMessage), request.method)
+}
+
+/** In the original's words, which people's alerts look for. */
+function failureMessage(path: string): string {
+  const [, subject] = /\/(manifest|blob)s\/[^/]+$/.exec(path) ?? []
+  return subject === undefined ? "cannot answer" : `cannot get ${subject}`
 }

@@ -1,5 +1,5 @@
 import { steerConnectionsToSecond } from "../lib/steer-connections.ts"
-import { passingCulprit, RegistryError } from "../oci/error.ts"
+import { RegistryError } from "../oci/error.ts"
 import type { Route } from "../telemetry/labels.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
@@ -213,25 +213,4 @@ function withHost(request: Request): Request | null {
 function invalidHost({ method }: Request): Response {
   const message = "Cannot read the request: its Host header is no host"
   return errorResponse(new RegistryError("UNSUPPORTED", message, { status: 400 }), method)
-}
-
-/** In the original's words, which people's alerts look for. */
-function failureMessage(path: string): string {
-  const [, subject] = /\/(manifest|blob)s\/[^/]+$/.exec(path) ?? []
-  return subject === undefined ? "cannot answer" : `cannot get ${subject}`
-}
-
-/** What a thrown error is answered with, and logged where it is our own fault. */
-export function failureResponse(log: Logger, request: Request, error: unknown): Response {
-  if (error instanceof RegistryError) {
-    const { code, message, status } = error
-    if (status >= 500) {
-      const path = new URL(request.url, "http://localhost").pathname
-      log.error(failureMessage(path), { code, path, error: message }, passingCulprit(error))
-    }
-    return errorResponse(error, request.method)
-  }
-  if (request.signal.aborted) return new Response(null, { status: 499 })
-  log.error("unexpected failure", { error, stack: error instanceof Error ? error.stack : null })
-  return errorResponse(internalError(error), request.method)
 }
