@@ -237,7 +237,7 @@ function toRegistry(paths: Paths, section: RegistrySection, { env, dockerAuth }:
     upstreams: new Map(
       Object.entries(section.upstreams ?? {}).map(([host, upstream]) => [
         canonicalHost(host),
-        toUpstream(dir, upstream),
+        toUpstream(path, upstream),
       ]),
     ),
     tls: toTls(mounted, section.tls),
@@ -272,8 +272,7 @@ function toSpecProvider({ mounted }: Paths, provider: SpecProviderSection): Spec
 const absoluteImage = (dir: string, ref: string): string =>
   ref.startsWith("oci:") ? `oci:${resolve(dir, ref.slice("oci:".length))}` : ref
 
-function toUpstream(dir: string, upstream: UpstreamSection): UpstreamConfig {
-  const path = (text: string | undefined) => (text === undefined || text === "" ? null : resolve(dir, text))
+function toUpstream(path: ToPath, upstream: UpstreamSection): UpstreamConfig {
   return {
     plainHTTP: upstream.plainHTTP ?? null,
     insecureSkipVerify: upstream.insecureSkipVerify ?? false,
