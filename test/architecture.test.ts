@@ -113,7 +113,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "bun:ffi": ["lib"],
   "node:dns/promises": ["egress/lookup"],
   "node:inspector/promises": ["http/debug"],
-  "node:crypto": ["cli/setup", "http/tls/credentials", "lib/tls-files"],
+  "node:crypto": ["lib/pem"],
   "node:fs": [
     "lib",
     "telemetry/process-metrics",

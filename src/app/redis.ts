@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs"
 import type { RedisConfig } from "../config/sharing.ts"
 import type { CidIndex } from "../ipfs/cid-index.ts"
 import type { Leases } from "../ipfs/leases.ts"
 import type { KeyValue } from "../lib/key-value.ts"
+import { readAuthorities } from "../lib/tls-files.ts"
 import type { Trust } from "../oci/reference.ts"
 import { SharedRedis } from "../redis/redis.ts"
 import { RedisCids } from "../redis/redis-cids.ts"
@@ -28,7 +28,7 @@ export async function buildRedis(
   { log, metrics, tuning }: Tools,
 ): Promise<RedisParts> {
   const { clock, redis: policy } = tuning
-  const tls = config.tls === null ? null : { ...config.tls, ca: config.tls.ca && readFileSync(config.tls.ca, "utf8") }
+  const tls = config.tls === null ? null : { ...config.tls, ca: config.tls.ca && readAuthorities(config.tls.ca) }
   const redis = await SharedRedis.open({ settings: { ...config, tls }, policy, clock, log, metrics })
   const now = Date.now
   const tags = (trust: Trust, kind: string) => new RedisTags({ redis, own: store.facts(kind), trust, now })

@@ -4,6 +4,7 @@ import { type DockerConfig, parseDockerConfig } from "../credentials/docker-conf
 import { DockerKeychain } from "../credentials/docker-keychain.ts"
 import { type Login, PasswordKeychain } from "../credentials/password-keychain.ts"
 import { proxyEnvironment } from "../egress/proxy.ts"
+import { checkedAuthorities } from "../lib/pem.ts"
 import { WatchedFile } from "../lib/watched-file.ts"
 import type { Keychain } from "../upstream/keychain.ts"
 import type { Authorities } from "./outside.ts"
@@ -47,7 +48,8 @@ export async function openSecrets({ upstreams }: RegistryConfig, others: Keychai
     for (const [host, { ca, passwordFile, username }] of upstreams) {
       if (username !== null && passwordFile !== null)
         logins.set(host, { username, password: await open(`the passwordFile of ${host}`, passwordFile, parsePassword) })
-      if (ca !== null) authorities.set(host, await open(`the ca of ${host}`, ca, parseAuthorities))
+      if (ca !== null)
+        authorities.set(host, await open(`the ca of ${host}`, ca, (text) => checkedAuthorities(ca, text)))
     }
   } catch (error) {
     close()
@@ -97,10 +99,4 @@ function parsePassword(text: string): string {
   const password = text.replace(/\r?\n$/, "")
   if (password === "") throw new TypeError("it is empty")
   return password
-}
-
-function parseAuthorities(text: string): string {
-  if (!/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(text))
-    throw new TypeError("it holds no certificate in PEM")
-  return text
 }

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto"
+import { checkedAuthorities } from "../lib/pem.ts"
 import { type Change, missingConfigPath, planRemoval, planSetup } from "../setup/setup.ts"
 import { readArguments } from "./args.ts"
 import { type Command, UsageError } from "./io.ts"
@@ -59,10 +59,5 @@ async function readAuthority(file: string | undefined): Promise<string | null> {
   const text = await Bun.file(path)
     .text()
     .catch((cause) => Promise.reject(new Error(`Cannot read --ca ${path}`, { cause })))
-  try {
-    new X509Certificate(text)
-  } catch (cause) {
-    throw new Error(`Cannot use --ca ${path}: it holds no PEM certificate`, { cause })
-  }
-  return text
+  return checkedAuthorities(`--ca ${path}`, text)
 }

@@ -1,6 +1,6 @@
-import { createPrivateKey, X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { identifyFile } from "./file-identity.ts"
+import { checkedAuthorities, readCertificate, readPrivateKey } from "./pem.ts"
 
 /** PEM files of one side of TLS; null where there is none. */
 export interface TlsFiles {
@@ -26,37 +26,23 @@ export function identifyTls({ ca, crt, key }: TlsFiles): string {
 
 /** Reads the files. Throws when one is missing or no PEM, and when key and certificate do not belong together. */
 export function readTls({ ca, crt, key }: TlsFiles): TlsMaterial {
-  const material = { ca: read(ca), crt: read(crt), key: read(key) }
-  if (ca !== null && material.ca !== null) certificate(ca, material.ca)
-  if (crt === null || key === null || material.crt === null || material.key === null) return material
-  if (!certificate(crt, material.crt).checkPrivateKey(privateKey(key, material.key)))
+  const authorities = ca === null ? null : Buffer.from(readAuthorities(ca))
+  if (crt === null || key === null) return { ca: authorities, crt: null, key: null }
+  const [cert, secret] = [readText(crt), readText(key)]
+  if (!readCertificate(crt, cert).checkPrivateKey(readPrivateKey(key, secret)))
     throw new Error(`The key in ${key} does not belong to the certificate in ${crt}; write both of them anew`)
-  return material
+  return { ca: authorities, crt: Buffer.from(cert), key: Buffer.from(secret) }
 }
 
-function read(path: string | null): Buffer | null {
-  if (path === null) return null
+/** What a file of authorities holds. Throws when it is missing or no PEM. */
+export const readAuthorities = (path: string): string => checkedAuthorities(path, readText(path))
+
+function readText(path: string): string {
   try {
-    return readFileSync(path)
+    return readFileSync(path, "utf8")
   } catch (cause) {
     const isMissing = cause instanceof Error && "code" in cause && cause.code === "ENOENT"
     if (isMissing) throw new Error(`Cannot read ${path}: there is no such file`)
     throw new Error(`Cannot read ${path}`, { cause })
-  }
-}
-
-function certificate(path: string, pem: Buffer): X509Certificate {
-  try {
-    return new X509Certificate(pem)
-  } catch (cause) {
-    throw new Error(`Cannot use ${path}: it holds no certificate in PEM form`, { cause })
-  }
-}
-
-function privateKey(path: string, pem: Buffer) {
-  try {
-    return createPrivateKey(pem)
-  } catch (cause) {
-    throw new Error(`Cannot use ${path}: it holds no private key in PEM form`, { cause })
   }
 }

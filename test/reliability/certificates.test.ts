@@ -123,6 +123,15 @@ describe.skipIf(openssl.isMissing)(`certificates of upstreams${openssl.note}`, (
     const failure = await start("localhost:1", { ca: "ca.pem" }).catch((error) => `${error.message}: ${error.cause}`)
 
     expect(failure).toContain("Cannot use the ca of localhost:1")
-    expect(failure).toContain("it holds no certificate in PEM")
+    expect(failure).toContain("it holds no PEM certificate")
+  })
+  test("a ca of Redis that is missing, or holds no certificate, keeps the facade from starting", async () => {
+    const ca = join(dir, "redis-ca.pem")
+    const redis = { enabled: true, singleHostAddr: "127.0.0.1:1", useTLS: true, ca }
+    const failure = async () => await startFacade({ dir, specs: {}, registry: { redis } }).catch(String)
+
+    expect(await failure()).toContain(`Cannot read ${ca}: there is no such file`)
+    await Bun.write(ca, "nothing")
+    expect(await failure()).toContain(`Cannot use ${ca}: it holds no PEM certificate`)
   })
 })

@@ -1,5 +1,5 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
 import { createSecureContext } from "node:tls"
+import { certificatesIn, readCertificate, readPrivateKey } from "../../lib/pem.ts"
 
 /** Where the certificates of a port are. */
 export interface TlsFiles {
@@ -27,12 +27,14 @@ export const credentialPaths = ({ crt, key, clientCA }: TlsFiles): readonly stri
 /** Throws an error that names the file, when a TLS server could not be made of these texts. Does not look at dates. */
 export function parseCredentials(files: TlsFiles, texts: readonly string[]): TlsCredentials {
   const [cert = "", key = "", clientCA = null] = texts
-  const [leaf] = readCertificates(files.crt, cert)
-  if (!leaf.checkPrivateKey(readKey(files.key, key)))
+  const leaf = readCertificate(files.crt, cert)
+  for (const other of certificatesIn(cert)) readCertificate(files.crt, other)
+  if (!leaf.checkPrivateKey(readPrivateKey(files.key, key)))
     throw new Error(
       `Cannot use ${files.key}: it is not the key of the first certificate in ${files.crt}; the server's own certificate has to come first, those that signed it after it`,
     )
-  if (files.clientCA !== null) readCertificates(files.clientCA, clientCA ?? "")
+  if (files.clientCA !== null)
+    for (const authority of certificatesIn(clientCA ?? "")) readCertificate(files.clientCA, authority)
   try {
     createSecureContext({ cert, key, ...(clientCA === null ? {} : { ca: clientCA }) })
   } catch (cause) {
@@ -48,26 +50,4 @@ export function dateProblem({ notBefore, notAfter }: TlsCredentials, now: number
   if (now > notAfter) return `the certificate has expired on ${new Date(notAfter).toISOString()}`
   if (now < notBefore) return `the certificate is not valid before ${new Date(notBefore).toISOString()}`
   return null
-}
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
-
-function readCertificates(path: string, text: string): [X509Certificate, ...X509Certificate[]] {
-  const [first, ...rest] = text.match(CERTIFICATE) ?? []
-  if (first === undefined) throw new Error(`Cannot use ${path}: it holds no PEM certificate`)
-  try {
-    return [new X509Certificate(first), ...rest.map((block) => new X509Certificate(block))]
-  } catch (cause) {
-    throw new Error(`Cannot use ${path}: it holds a certificate that cannot be read`, { cause })
-  }
-}
-
-function readKey(path: string, text: string): KeyObject {
-  try {
-    return createPrivateKey(text)
-  } catch (cause) {
-    if (text.includes("ENCRYPTED"))
-      throw new Error(`Cannot use ${path}: it is encrypted, and nobody can be asked for its password`, { cause })
-    throw new Error(`Cannot use ${path}: it holds no private key in PEM that can be read`, { cause })
-  }
 }
