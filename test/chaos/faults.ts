@@ -1,7 +1,7 @@
 import { createRandom } from "./random.ts"
 
 /** Everything that an upstream can do wrong; what each means is in `chaos-upstream.ts`. */
-export const TRANSPORT = [
+const TRANSPORT = [
   "rst-before",
   "rst",
   "fin-early",
@@ -20,7 +20,7 @@ export const TRANSPORT = [
   "half-close",
   "close-after",
 ] as const
-export const SEMANTIC = [
+const SEMANTIC = [
   "500",
   "502",
   "503",
@@ -51,7 +51,7 @@ export const VISIBLE: ReadonlySet<string> = new Set(["404", "redirect-to-file"])
 
 export type Fault = (typeof TRANSPORT)[number] | (typeof SEMANTIC)[number] | (typeof BYTES)[number]
 
-export const ALL_FAULTS: readonly Fault[] = [...TRANSPORT, ...SEMANTIC, ...BYTES]
+const ALL_FAULTS: readonly Fault[] = [...TRANSPORT, ...SEMANTIC, ...BYTES]
 
 export interface PlannedFault {
   readonly fault: Fault

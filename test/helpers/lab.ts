@@ -133,7 +133,7 @@ export const FORMS = ["plain.tar", "gzip.tar.gz", "zstd.tar.zst"] as const
 export const FORMS_WITHOUT_ZSTD = ["plain.tar", "gzip.tar.gz"] as const
 
 /** Writes the files that specs name: archives in every form, and a directory. */
-export async function writeLayers(dir: string): Promise<void> {
+async function writeLayers(dir: string): Promise<void> {
   const write = (path: string, content: Uint8Array | string, mode = 0o644) => {
     mkdirSync(dirname(join(dir, path)), { recursive: true })
     writeFileSync(join(dir, path), content)

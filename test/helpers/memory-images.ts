@@ -46,7 +46,7 @@ export function memoryImages(): MemoryImages {
 const documentsOf = (image: TestImage | TestIndex): readonly Content[] =>
   "manifest" in image ? [image.manifest, image.config] : [image.index, ...image.images.flatMap(documentsOf)]
 
-export const jsonBlob = ({ mediaType, digest, size, bytes }: Content): JsonBlob => ({
+const jsonBlob = ({ mediaType, digest, size, bytes }: Content): JsonBlob => ({
   descriptor: { mediaType, digest: parseDigest(digest), size },
   bytes,
 })
