@@ -150,6 +150,12 @@ describe("/-/api/v1/images", () => {
 })
 
 describe("/-/images", () => {
+  test("a path behind the image is told how to name a directory", async () => {
+    expect(await server.text(`/-/images/${name}:1/app`)).toBe(
+      `Cannot look inside ${name}: nothing may follow its tag or digest; ?path= names a directory\n`,
+    )
+  })
+
   const page = (path: string) => `/-/images/${name}:1?path=${path}`
 
   test("shows the same to people, with names that stay text", async () => {

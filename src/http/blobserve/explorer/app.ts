@@ -76,7 +76,12 @@ interface Means {
 async function inspect({ image, path }: Sought, { options, inspection, signal }: Means): Promise<ImageView> {
   const served = options.served()
   const target = parseFilePath(`/${image}`, served.layouts)
-  if (target.path !== "") throw new RegistryError("NAME_INVALID", "The path ends with the image", { status: 404 })
+  if (target.path !== "")
+    throw new RegistryError(
+      "NAME_INVALID",
+      `Cannot look inside ${target.repository}: nothing may follow its tag or digest; ?path= names a directory`,
+      { status: 404 },
+    )
   const repository = served.repository(target.repository)
   if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
   const query: FileQuery = { image: served.image(target), layers: "all", platform: served.platform }
