@@ -2,6 +2,7 @@ import { observeStream, type StreamEnd } from "../lib/stream.ts"
 import type { Route } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
+import { pathOf } from "./path-of.ts"
 
 export interface AccessOptions {
   readonly log: Logger
@@ -83,13 +84,6 @@ function describeEnd(end: StreamEnd): Fields {
     default:
       return end satisfies never
   }
-}
-
-/** Without the origin, where there is one, and without the query. */
-function pathOf(url: string): string {
-  const start = url.startsWith("http") ? url.indexOf("/", url.indexOf("//") + 2) : 0
-  const end = url.indexOf("?", start)
-  return end === -1 ? url.slice(start) : url.slice(start, end)
 }
 
 const ROUTES: Readonly<Record<string, Route>> = {

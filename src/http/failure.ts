@@ -1,6 +1,7 @@
 import { passingCulprit, RegistryError } from "../oci/error.ts"
 import type { Logger } from "../telemetry/log.ts"
 import { internalError } from "./error.ts"
+import { pathOf } from "./path-of.ts"
 
 /** What a client is told of what was thrown, which is logged where it is our own fault. */
 export function failureOf(
@@ -12,8 +13,7 @@ export function failureOf(
   const error = causeOf(thrown)
   if (error instanceof RegistryError) {
     if (error.status >= 500) {
-      // Without the query, which may hold a token
-      const path = new URL(request.url, "http://localhost").pathname
+      const path = pathOf(request.url)
       log.error(message(path), { code: error.code, path, error: error.message }, passingCulprit(error))
     }
     return error

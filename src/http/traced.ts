@@ -1,5 +1,6 @@
 import { observeStream } from "../lib/stream.ts"
 import type { Span, Tracer } from "../telemetry/tracer.ts"
+import { pathOf } from "./path-of.ts"
 import type { Handle } from "./server.ts"
 
 /** By the original's names. */
@@ -10,7 +11,7 @@ export const traced =
   (handle: Handle, tracer: Tracer): Handle =>
   async (request, caller) => {
     const { headers, method, url } = request
-    const path = url.replace(/^[a-z]+:\/\/[^/]*/, "").replace(/\?.*$/s, "")
+    const path = pathOf(url)
     const attributes = { "http.request.method": method, "url.path": path }
     return await tracer.span(
       spanName(method, path),

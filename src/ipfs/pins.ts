@@ -1,6 +1,7 @@
 import type { KeyValue } from "../lib/key-value.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
+import { OCTET_STREAM } from "../oci/media-type.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import type { Cid } from "./cid.ts"
@@ -43,7 +44,6 @@ const TARGET = 0.9
 const USE_MS = 60 * 60_000
 /** No node has so many; a list without end would fill the memory. */
 const MAX_PINS = 500_000
-const MEDIA_TYPE = "application/octet-stream"
 
 /** Looks after what this node has pinned for us; pins of others are never touched. */
 export class Pins {
@@ -102,7 +102,7 @@ export class Pins {
     if (isIndexed && !isDue) return false
     if (!(await node.isPinned(cid, signal))) return false // somebody has removed it since the list was made
     if (isDue) await replicas?.want(descriptorOf(pin), cid)
-    if (!isIndexed) await index.put({ digest, cid, size, mediaType: MEDIA_TYPE })
+    if (!isIndexed) await index.put({ digest, cid, size, mediaType: OCTET_STREAM })
     return !isIndexed
   }
 
@@ -158,4 +158,4 @@ export class Pins {
   }
 }
 
-const descriptorOf = ({ digest, size }: OwnPin): Descriptor => ({ digest, size, mediaType: MEDIA_TYPE })
+const descriptorOf = ({ digest, size }: OwnPin): Descriptor => ({ digest, size, mediaType: OCTET_STREAM })

@@ -8,6 +8,7 @@ import type { KeyValue } from "../lib/key-value.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
 import { type Digest, digestAlgorithm, digestOf } from "../oci/digest.ts"
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts"
+import { OCTET_STREAM } from "../oci/media-type.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { CheckedStates, readBootId } from "./checked-states.ts"
@@ -184,7 +185,7 @@ export class DiskStore implements BlobStore, DocumentStore {
     const path = this.#paths.blob(digest)
     if (!(await this.#mayRead()) || (await this.#check.check(digest)) !== "right") return null
     const { size } = await lstat(path)
-    return { kind: "file", descriptor: { mediaType: "application/octet-stream", digest, size }, path }
+    return { kind: "file", descriptor: { mediaType: OCTET_STREAM, digest, size }, path }
   }
 
   /** Looks at every file now. Rejects when there is no store that this version can read. */
