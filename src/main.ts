@@ -5,7 +5,7 @@ import { UsageError } from "./cli/io.ts"
 import { createOutput } from "./cli/output.ts"
 import { takeProxySettings } from "./egress/proxy.ts"
 import { createLogger, errorText, formatLine } from "./telemetry/log.ts"
-import { LogBuffer } from "./telemetry/log-buffer.ts"
+import { type Line, LogBuffer } from "./telemetry/log-buffer.ts"
 import { type LogLevel, parseLevel } from "./telemetry/log-level.ts"
 import { StrayFailures } from "./telemetry/stray-failures.ts"
 import { PRODUCTION } from "./tuning.ts"
@@ -26,7 +26,8 @@ const logBuffer = new LogBuffer({
   capacity: 4 * 1024 * 1024,
   lostLine: (lines) => formatLine(loggerOptions, "warn", "log lines were lost, their reader was too slow", { lines }),
 })
-const log = createLogger({ ...loggerOptions, write: (line) => logBuffer.write(line) })
+const write = (line: Line) => logBuffer.write(line)
+const log = createLogger({ ...loggerOptions, write, writeLater: write })
 // After an orderly end nothing is left; any other end must not take the lines with it that tell why
 process.on("exit", () => {
   try {

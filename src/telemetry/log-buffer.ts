@@ -9,12 +9,20 @@ export interface LogBufferOptions {
   readonly lostLine: (count: number) => string
 }
 
+/** A function makes it when it is to be written. */
+export type Line = string | (() => string)
+
+/** More are made before their time, so that those who write without a pause are held to the capacity, too. */
+const MAX_UNMADE = 1000
+
 /**
  * Gathers the lines of one turn of the event loop and writes them together: a write costs as much as everything else
- * that is done for a line. A reader that is too slow holds up nobody, it loses lines.
+ * that is done for a line, and to make many in a row takes a fraction of the time. A reader that is too slow holds up nobody,
+ * it loses lines.
  */
 export class LogBuffer {
   readonly #options: LogBufferOptions
+  #unmade: Line[] = []
   #text = ""
   #lost = 0
   #isBusy = false
@@ -26,17 +34,13 @@ export class LogBuffer {
     this.#idle.resolve()
   }
 
-  write(line: string): void {
-    const { capacity, soon } = this.#options
-    if (this.#text.length + line.length > capacity) {
-      this.#lost += 1
-      return
-    }
-    this.#text += line
+  write(line: Line): void {
+    this.#unmade.push(line)
+    if (this.#isBusy || this.#unmade.length === MAX_UNMADE) this.#make()
     if (this.#isScheduled || this.#isBusy) return
     this.#isScheduled = true
     this.#idle = Promise.withResolvers()
-    soon(() => {
+    this.#options.soon(() => {
       this.#isScheduled = false
       this.flush()
     })
@@ -56,8 +60,19 @@ export class LogBuffer {
     this.flush()
   }
 
+  #make(): void {
+    const lines = this.#unmade
+    this.#unmade = []
+    for (const line of lines) {
+      const text = typeof line === "string" ? line : line()
+      if (this.#text.length + text.length > this.#options.capacity) this.#lost += 1
+      else this.#text += text
+    }
+  }
+
   /** Takes out what was not handed over yet, for who has to write it in another way. */
   take(): string {
+    this.#make()
     const text = this.#lost === 0 ? this.#text : this.#text + this.#options.lostLine(this.#lost)
     this.#text = ""
     this.#lost = 0

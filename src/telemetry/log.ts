@@ -24,6 +24,8 @@ export interface LoggerOptions extends LineOptions {
   /** Asked for every line, so that the level can change while the process runs. */
   readonly level: () => Level
   readonly write: (line: string) => void
+  /** Takes what makes a line that is in no hurry; absent: it is made at once. */
+  readonly writeLater?: (line: () => string) => void
   /** Milliseconds that only grow; absent: the system's. */
   readonly now?: () => number
   /** Absent: a timer that keeps no process alive. */
@@ -40,6 +42,7 @@ const REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.
 /** One line per entry; JSON in the shape that Google Cloud's log agents read, as the original facade wrote it. */
 export function createLogger(options: LoggerOptions): Logger {
   const { level, now = () => performance.now(), write } = options
+  const { writeLater = (line: () => string) => write(line()) } = options
   const { later = (run, ms) => void setTimeout(run, ms).unref() } = options
   const repeats = new Repeats(now)
   const floods = new Floods({ now, later })
@@ -58,8 +61,10 @@ export function createLogger(options: LoggerOptions): Logger {
       if (!isWanted(entryLevel)) return
       const repeated = leftOut(entryLevel, message, cause)
       if (repeated === null) return
-      const place = isPlaced(entryLevel) ? callerOf(log) : {}
-      write(formatLine(options, entryLevel, message, { ...place, ...fields, ...(repeated === 0 ? {} : { repeated }) }))
+      const now = Date.now()
+      if (!isPlaced(entryLevel)) return writeLater(() => formatLine(options, entryLevel, message, fields, now))
+      const all = { ...callerOf(log), ...fields, ...(repeated === 0 ? {} : { repeated }) }
+      write(formatLine(options, entryLevel, message, all, now))
     }
     return log
   }
@@ -69,17 +74,22 @@ export function createLogger(options: LoggerOptions): Logger {
 /** What clients may cause without end; at level info they have a line for each request anyway. */
 const isTrouble = (level: Level): boolean => level === "warn" || level === "error"
 
-/** One entry as it is now, with its line break. */
-export function formatLine({ format, version }: LineOptions, level: Level, message: string, fields: Fields): string {
+/** One entry as it is now, with its line break. `ms` is when it happened, since the epoch. */
+export function formatLine(
+  { format, version }: LineOptions,
+  level: Level,
+  message: string,
+  fields: Fields,
+  ms: number = Date.now(),
+): string {
   const print = format === "json" ? jsonLine : textLine
-  return print(level, message, fields, { version, time: timestamp() })
+  return print(level, message, fields, { version, time: timestamp(ms) })
 }
 
 let latest = { ms: 0, text: "" }
 
 /** The time as it is written, which takes longer than to tell it: lines of the same millisecond share it. */
-function timestamp(): string {
-  const ms = Date.now()
+function timestamp(ms: number): string {
   if (ms !== latest.ms) latest = { ms, text: new Date(ms).toISOString() }
   return latest.text
 }

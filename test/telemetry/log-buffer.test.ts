@@ -54,6 +54,37 @@ describe("LogBuffer", () => {
     expect(written.at(-1)).toBe("b\n")
   })
 
+  test("a line that is made later stands where it was written, and is made once, when it is handed over", () => {
+    const { log, pass, written } = buffer()
+    const made: string[] = []
+    const later = (line: string) => () => {
+      made.push(line)
+      return line
+    }
+    for (const line of ["a\n", later("b\n"), "c\n", later("d\n")]) log.write(line)
+
+    expect(made).toEqual([])
+    pass()
+    expect([written, made]).toEqual([["a\nb\nc\nd\n"], ["b\n", "d\n"]])
+  })
+
+  test.each([false, true])("lines that are made later are held to the capacity (sink is busy: %p)", (isBusy) => {
+    const { log, pass, take, written } = buffer(100)
+    if (isBusy) log.write("a\n")
+    pass()
+    let made = 0
+    for (let line = 0; line < 5000; line += 1)
+      log.write(() => {
+        made += 1
+        return "12345678\n"
+      })
+
+    expect(made).toBe(5000)
+    pass()
+    take()
+    expect(written.at(-1)).toBe(`${"12345678\n".repeat(11)}4989 lost\n`)
+  })
+
   test("flushed() resolves when everything is taken, and at once when there is nothing", async () => {
     const { log, pass, take } = buffer()
     await log.flushed()
@@ -75,8 +106,9 @@ describe("LogBuffer", () => {
   test("take() gives what was not handed over, once", () => {
     const { log, pass, written } = buffer()
     log.write("a\n")
+    log.write(() => "b\n")
 
-    expect([log.take(), log.take()]).toEqual(["a\n", ""])
+    expect([log.take(), log.take()]).toEqual(["a\nb\n", ""])
     pass()
     expect(written).toEqual([])
   })

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test"
+import { describe, expect, setSystemTime, test } from "bun:test"
 import { createLogger, type Fields } from "../../src/telemetry/log.ts"
 
 function lineOf(fields: Fields, format: "json" | "text" = "json"): string {
@@ -36,6 +36,24 @@ describe("createLogger()", () => {
 
     expect(line.endsWith("\n")).toBe(true)
     expect([line.indexOf("\n"), line.includes("\u001b")]).toEqual([line.length - 1, false])
+  })
+
+  test("what happens on every request is made later, with the time at which it happened; trouble is told at once", () => {
+    const lines: string[] = []
+    const made: (() => string)[] = []
+    const write = (line: string) => void lines.push(line)
+    const writeLater = (line: () => string) => void made.push(line)
+    const log = createLogger({ format: "json", version: "1", level: () => "info", write, writeLater })
+    setSystemTime(1000)
+    log.info("served", { bytes: 1 })
+    log.warn("fails")
+    setSystemTime(5000)
+    lines.push(...made.map((make) => make()))
+    setSystemTime()
+
+    const [trouble, served] = lines.map((line) => JSON.parse(line))
+    expect(trouble).toMatchObject({ message: "fails", time: "1970-01-01T00:00:01.000Z" })
+    expect(served).toMatchObject({ message: "served", bytes: 1, time: "1970-01-01T00:00:01.000Z" })
   })
 
   test("K2: of one message ten a second are written, and then how many were left out", () => {
