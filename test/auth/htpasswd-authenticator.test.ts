@@ -5,8 +5,9 @@ import { type AuthLimits, HtpasswdAuthenticator } from "../../src/auth/htpasswd-
 import { RegistryError } from "../../src/oci/error.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
-import { createFakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock } from "../helpers/fake-clock.ts"
 import { silentLogger } from "../helpers/silent-logger.ts"
+import { until } from "../helpers/until.ts"
 
 const LIMITS: AuthLimits = {
   checks: { concurrency: 2, waiting: 100 },

@@ -7,11 +7,12 @@ import type { ByteRange } from "../../src/lib/range.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { descriptorOf, openTestStore } from "../helpers/disk-store.ts"
-import { createFakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock } from "../helpers/fake-clock.ts"
 import { content } from "../helpers/images.ts"
 import { never } from "../helpers/layers.ts"
 import { silentLogger } from "../helpers/silent-logger.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 
 const blob = content("application/octet-stream", new Uint8Array(16 * 1024 * 1024).fill(7))
 const descriptor = descriptorOf(blob)

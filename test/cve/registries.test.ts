@@ -31,6 +31,15 @@ async function start(options: Partial<PullServerOptions> = {}): Promise<Record<"
   return { a, b }
 }
 const withPassword = { upstreams: (host: string) => ({ [host]: upstreamLogin("me", PASSWORD) }) }
+/** A file of Docker's credentials, which are for an upstream that is started later. */
+function withDockerAuth(authsOf: (host: string) => Readonly<Record<string, object>>) {
+  const file = join(tempDir(), "auth.json")
+  const specs = (host: string) => {
+    writeFileSync(file, JSON.stringify({ auths: authsOf(host) }))
+    return {}
+  }
+  return { file, options: { config: { dockerAuth: file }, specs } }
+}
 const status = async (path: string, method = "GET") => (await server.raw(method, path)).status
 const blobPath = (name: string, digest = "") => `/v2/fixed/${name}/blobs/${digest}`
 const storedFile = (digest: string): string | undefined =>
@@ -53,14 +62,7 @@ describe("credentials", () => {
   test("CVE-2026-48978 (oras-go): nor does it get an identity token", async () => {
     const thief = startTokenServer()
     tokens = thief
-    const dir = tempDir()
-    await start({
-      config: { dockerAuth: join(dir, "auth.json") },
-      specs: (host) => {
-        writeFileSync(join(dir, "auth.json"), JSON.stringify({ auths: { [host]: { identitytoken: IDENTITY } } }))
-        return {}
-      },
-    })
+    await start(withDockerAuth((host) => ({ [host]: { identitytoken: IDENTITY } })).options)
     const realm = thief.url.href.replace("127.0.0.1", "localhost")
     requireLogin(server.upstream, `Bearer realm="${realm}",service="x"`, () => false)
 
@@ -69,18 +71,11 @@ describe("credentials", () => {
   })
 
   test("artifact-keeper#3606: a token that a credential got serves no other credential", async () => {
-    const dir = tempDir()
     const issuer = startTokenServer()
     tokens = issuer
     const auth = Buffer.from(`me:${PASSWORD}`).toString("base64")
-    await start({
-      config: { dockerAuth: join(dir, "auth.json") },
-      registry: { tagTTL: "0s" },
-      specs: (host) => {
-        writeFileSync(join(dir, "auth.json"), JSON.stringify({ auths: { [`${host}/lab/a`]: { auth } } }))
-        return {}
-      },
-    })
+    const { file, options } = withDockerAuth((host) => ({ [`${host}/lab/a`]: { auth } }))
+    await start({ ...options, registry: { tagTTL: "0s" } })
     requireLogin(server.upstream, `Bearer realm="${issuer.url}",service="x"`, (authorization) => {
       const asked = issuer.asked[issuer.tokens.indexOf(authorization.replace("Bearer ", ""))]
       return asked?.authorization === `Basic ${auth}`
@@ -88,7 +83,7 @@ describe("credentials", () => {
 
     expect(await status("/v2/fixed/a/manifests/latest")).toBe(200)
     expect(await status("/v2/fixed/b/manifests/latest")).toBe(403)
-    writeFileSync(join(dir, "auth.json"), "{}")
+    writeFileSync(file, "{}")
     await server.eventually("/v2/fixed/a/manifests/latest", 403)
   })
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test"
 import { EgressError, type EgressResponse } from "../../src/egress/egress.ts"
 import { pacing } from "../../src/egress/paced-egress.ts"
-import { createFakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock } from "../helpers/fake-clock.ts"
 import { never } from "../helpers/layers.ts"
+import { until } from "../helpers/until.ts"
 
 type Answer = number | "hang" | EgressError | { readonly status: number; readonly retryAfter: string }
 

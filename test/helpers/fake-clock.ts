@@ -42,12 +42,3 @@ export function createFakeClock(): FakeClock {
     },
   }
 }
-
-/** Asks again and again until it is so. Rejects after 5 seconds of real time. */
-export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5000
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`This did not become so in time: ${isSo}`)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}

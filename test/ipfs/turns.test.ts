@@ -5,9 +5,10 @@ import { Turns } from "../../src/ipfs/turns.ts"
 import { parseDigest } from "../../src/oci/digest.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { PRODUCTION } from "../../src/tuning.ts"
-import { createFakeClock, type FakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock, type FakeClock } from "../helpers/fake-clock.ts"
 import { sha256 } from "../helpers/images.ts"
 import { never } from "../helpers/layers.ts"
+import { until } from "../helpers/until.ts"
 
 const { baseMs, waitMs, hasteMs, renewMs } = PRODUCTION.ipfs.turns
 const descriptor = { digest: parseDigest(sha256("a blob")), size: 6, mediaType: "text/plain" }

@@ -15,10 +15,11 @@ import { DirLayerSource } from "../../src/layer/dir.ts"
 import type { LayerRequest } from "../../src/layer/layer.ts"
 import { systemClock } from "../../src/lib/clock.ts"
 import { readTar } from "../helpers/archives.ts"
-import { createFakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock } from "../helpers/fake-clock.ts"
 import { sha256 } from "../helpers/images.ts"
 import { AMD64, fromSource, never, onlyLayer } from "../helpers/layers.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 import { createWorkshop } from "../helpers/workshop.ts"
 
 const request = (path: string, dest = "/") => ({ kind: "dir", path, dest, text: "dir" }) as const

@@ -5,10 +5,10 @@ import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node
 import { FileLayerSource } from "../../src/layer/file.ts"
 import type { Workshop } from "../../src/layer/import-layer.ts"
 import { identifyFile } from "../../src/lib/file-identity.ts"
-import { until } from "../helpers/fake-clock.ts"
 import { layer, OCI_LAYER, sha256, tar } from "../helpers/images.ts"
 import { AMD64, fromSource, never, onlyLayer } from "../helpers/layers.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 import { createWorkshop } from "../helpers/workshop.ts"
 
 const FILES = { "a.txt": "a".repeat(3000) }

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test"
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { identifyFile } from "../../src/lib/file-identity.ts"
-import { until } from "../helpers/fake-clock.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 
 describe("identifyFile()", () => {
   test("is the same as long as nothing changes, and then it is another", () => {

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test"
 import fc from "fast-check"
 import { backoffMs } from "../../src/lib/backoff.ts"
 import { type RetryPolicy, retry } from "../../src/lib/retry.ts"
-import { createFakeClock, type FakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock, type FakeClock } from "../helpers/fake-clock.ts"
+import { until } from "../helpers/until.ts"
 
 const never = new AbortController().signal
 const policy = (clock: FakeClock, extra: Partial<RetryPolicy> = {}): RetryPolicy => ({

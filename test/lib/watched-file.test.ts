@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test"
 import { renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { WatchedFile } from "../../src/lib/watched-file.ts"
-import { createFakeClock, type FakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock, type FakeClock } from "../helpers/fake-clock.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 
 interface Watched {
   readonly file: WatchedFile<number>

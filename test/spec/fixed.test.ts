@@ -4,8 +4,9 @@ import { join } from "node:path"
 import { FixedSpecProvider, parseSpecs } from "../../src/spec/fixed.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
-import { createFakeClock, until } from "../helpers/fake-clock.ts"
+import { createFakeClock } from "../helpers/fake-clock.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
+import { until } from "../helpers/until.ts"
 
 const specs = (base: string) => JSON.stringify({ app: { baseRef: base }, "group/app": { base_ref: base } })
 
