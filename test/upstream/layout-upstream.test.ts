@@ -43,13 +43,12 @@ function stored(text: string): StoredReference {
 const upstream = new LayoutUpstream()
 const resolve = async (text: string) => (await upstream.resolve(stored(text)))?.descriptor ?? null
 const named = (name: string) => ({ annotations: { [REF_NAME]: name } })
-const images = async () =>
-  await Promise.all(["one", "two"].map(async (name) => await image({ layers: [await layer({ name })] })))
+const imageOf = async (name: string) => await image({ layers: [await layer({ name })] })
+const images = async () => await Promise.all([imageOf("one"), imageOf("two")])
 
 describe("LayoutUpstream", () => {
   test("without a tag a layout means its only image, named or not", async () => {
     const [one] = await images()
-    if (one === undefined) throw new Error("none")
 
     for (const more of [{}, named("v1")]) {
       const dir = writeLayout([[one, more]])
@@ -59,7 +58,6 @@ describe("LayoutUpstream", () => {
 
   test("a tag chooses by name", async () => {
     const [one, two] = await images()
-    if (one === undefined || two === undefined) throw new Error("none")
     const dir = writeLayout([
       [one, named("v1")],
       [two, named("v2")],
@@ -72,7 +70,6 @@ describe("LayoutUpstream", () => {
 
   test("a digest chooses any manifest, listed or not", async () => {
     const [one, two] = await images()
-    if (one === undefined || two === undefined) throw new Error("none")
     const dir = writeLayout([[one, {}]], [two.manifest])
     const reference = stored(`oci:${dir}@${two.manifest.digest}`)
     const found = await upstream.manifest(reference, parseDigest(two.manifest.digest))
@@ -83,7 +80,6 @@ describe("LayoutUpstream", () => {
 
   test("several named images need a tag, and are told", async () => {
     const [one, two] = await images()
-    if (one === undefined || two === undefined) throw new Error("none")
     const dir = writeLayout([
       [one, named("v1")],
       [two, named("v2")],
@@ -96,7 +92,6 @@ describe("LayoutUpstream", () => {
 
   test("several unnamed images are the platforms of one", async () => {
     const [one, two] = await images()
-    if (one === undefined || two === undefined) throw new Error("none")
     const dir = writeLayout([
       [one, platform("amd64")],
       [two, platform("arm64")],
@@ -107,7 +102,6 @@ describe("LayoutUpstream", () => {
 
   test("an index inside is read as one", async () => {
     const [one] = await images()
-    if (one === undefined) throw new Error("none")
     const multi = index([[one, platform("amd64")]])
     const dir = writeLayout([[{ ...one, manifest: multi.index, blobs: [] }, {}]], [one.manifest, ...one.blobs])
 
@@ -150,7 +144,6 @@ describe("LayoutUpstream", () => {
     ],
   ] as [string, (dir: string) => void, string][])("with %s is refused", async (_, damage, reason) => {
     const [one] = await images()
-    if (one === undefined) throw new Error("none")
     const dir = writeLayout([[one, {}]])
     damage(dir)
 
@@ -160,7 +153,6 @@ describe("LayoutUpstream", () => {
 
   test("a manifest with other bytes than its digest is refused, one that is missing is not there", async () => {
     const [one] = await images()
-    if (one === undefined) throw new Error("none")
     const dir = writeLayout([[one, {}]])
     const file = join(dir, "blobs/sha256", one.manifest.digest.slice(7))
     writeFileSync(file, "{}")
@@ -172,7 +164,6 @@ describe("LayoutUpstream", () => {
 
   test("follows changes of the layout", async () => {
     const [one, two] = await images()
-    if (one === undefined || two === undefined) throw new Error("none")
     const dir = writeLayout([[one, {}]], [two.manifest])
     await resolve(`oci:${dir}`)
     writeFileSync(join(dir, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [descriptor(two.manifest)] }))
