@@ -86,17 +86,16 @@ function describeEnd(end: StreamEnd): Fields {
   }
 }
 
-const ROUTES: Readonly<Record<string, Route>> = {
-  manifests: "manifest",
-  blobs: "blob",
-  tags: "tags",
-  referrers: "referrers",
-}
+const ROUTES: ReadonlyMap<string, Route> = new Map([
+  ["manifests", "manifest"],
+  ["blobs", "blob"],
+  ["tags", "tags"],
+  ["referrers", "referrers"],
+])
 
 /** By the last segment but one. */
 function routeOf(path: string): Route {
-  if (path.endsWith("/v2/") || path.endsWith("/v2")) return "base"
   const last = path.lastIndexOf("/")
-  const verb = path.slice(path.lastIndexOf("/", last - 1) + 1, last)
-  return Object.hasOwn(ROUTES, verb) ? (ROUTES[verb] ?? "other") : "other"
+  const route = ROUTES.get(path.slice(path.lastIndexOf("/", last - 1) + 1, last))
+  return route ?? (/\/v2\/?$/.test(path) ? "base" : "other")
 }

@@ -53,6 +53,14 @@ describe.each(["source", "binary"] as Mode[])("metrics from %s", (mode) => {
     }
   })
 
+  test("a manifest is counted as one, whatever its tag", async () => {
+    const sample = 'registry_facade_http_requests_total{route="manifest",code="200"}'
+    const before = (await current()).get(sample) ?? 0
+    await server.raw("GET", "/v2/fixed/a/manifests/v2")
+
+    expect((await current()).get(sample)).toBe(before + 1)
+  })
+
   test("what the store holds is told", async () => {
     await server.warm("a", layer)
     const stored = async () => (await current()).get("registry_facade_store_bytes") ?? 0
