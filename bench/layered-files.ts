@@ -1,6 +1,6 @@
 import { createWriteStream } from "node:fs"
 import { finished } from "node:stream/promises"
-import { gzipSync } from "node:zlib"
+import { constants, crc32, deflateRawSync } from "node:zlib"
 import { rawEntry } from "../test/helpers/tar-entries.ts"
 import type { FileContent } from "./material.ts"
 
@@ -19,37 +19,60 @@ const SIZES = [4, 12, 40, 150, 600].map((size) => size * KIB)
 const CONTENTS = 40
 const BLOCK = 512
 
+/** Of a member of gzip (RFC 1952, 2.3) that tells nothing of itself. */
+const GZIP_HEADER = new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff])
+/** A block without content, the last one. */
+const LAST_BLOCK = new Uint8Array([3, 0])
+
 /**
- * Text of a few thousand words, which compresses as programs do. Each file is a member of gzip of its own, so that the
- * layer is made in no time, however large it is.
+ * Text of a few thousand words, which compresses as programs do. It is one member of gzip, as layers are; contents are
+ * compressed once and used again, so that the layer is made in no time, however large it is.
  */
 export async function writeFileLayer(path: string, archiveBytes: number): Promise<FileLayer> {
   const contents = Array.from({ length: CONTENTS }, (_, seed) => textOf(SIZES[seed % SIZES.length] ?? 0, seed))
-  const padded = contents.map((content) => gzipSync(rawEntry({ name: "f", content }).subarray(BLOCK), { level: 6 }))
+  const padded = contents.map((content) => blocksOf(rawEntry({ name: "f", content }).subarray(BLOCK)))
   const file = createWriteStream(path)
   const hasher = new Bun.CryptoHasher("sha256")
   const layer = { size: 0, archiveBytes: 0 }
-  const write = async (bytes: Uint8Array, uncompressed: number) => {
+  let sum = 0
+  const write = async (bytes: Uint8Array) => {
     hasher.update(bytes)
     layer.size += bytes.byteLength
-    layer.archiveBytes += uncompressed
     if (!file.write(bytes)) await new Promise((resolve) => file.once("drain", resolve))
   }
+  const add = async ({ blocks, content }: Blocks) => {
+    await write(blocks)
+    layer.archiveBytes += content.byteLength
+    sum = crc32(content, sum)
+  }
   let middle: FileLayer["middle"] | null = null
+  await write(GZIP_HEADER)
   for (let at = 0; layer.archiveBytes < archiveBytes; at += 1) {
-    const content = contents[at % CONTENTS] ?? ""
     const name = `srv/directory-${Math.floor(at / 200)}/file-${at}.js`
-    const header = rawEntry({ name, content: "", size: content.length })
-    await write(gzipSync(header, { level: 1 }), BLOCK)
-    await write(padded[at % CONTENTS] ?? new Uint8Array(0), Math.ceil(content.length / BLOCK) * BLOCK)
+    const size = contents[at % CONTENTS]?.length ?? 0
+    await add(blocksOf(rawEntry({ name, content: "", size })))
+    await add(padded[at % CONTENTS] ?? blocksOf(new Uint8Array(0)))
     if (middle === null && layer.archiveBytes * 2 > archiveBytes) middle = { name, endBytes: layer.size }
   }
-  await write(gzipSync(new Uint8Array(2 * BLOCK)), 2 * BLOCK)
+  await add(blocksOf(new Uint8Array(2 * BLOCK)))
+  await write(LAST_BLOCK)
+  await write(new Uint8Array(new Uint32Array([sum, layer.archiveBytes]).buffer))
   file.end()
   await finished(file)
   if (middle === null) throw new Error("A layer needs files")
   return { ...layer, path, digest: `sha256:${hasher.digest("hex")}`, middle }
 }
+
+interface Blocks {
+  readonly content: Uint8Array
+  readonly blocks: Uint8Array
+}
+
+/** Blocks that end with a whole byte, so that others can follow. */
+const blocksOf = (content: Uint8Array): Blocks => ({
+  content,
+  blocks: deflateRawSync(content, { level: 6, finishFlush: constants.Z_SYNC_FLUSH }),
+})
 
 function textOf(size: number, seed: number): string {
   let state = seed * 2_654_435_761 + 1

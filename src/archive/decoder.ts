@@ -2,15 +2,25 @@
 export interface Decoder {
   /** The next piece; all that the one before gives has been read. */
   write(piece: Uint8Array): void
-  /** The next bytes, lent until the next call. Null: there are no more before another piece. */
+  /** The next bytes, lent until the next call; there may be none of them. Null: there are no more before another piece. */
   read(): Uint8Array | null
+  /** How the last `read` got on; null where the content is not in blocks of deflate. */
+  readonly deflate: DeflateProgress | null
   /** Throws when the last piece was not the end. */
   end(): void
   close(): void
 }
 
+export interface DeflateProgress {
+  /** What was used of the last piece. */
+  readonly taken: Uint8Array
+  /** True where it has stopped after the last bit of a block (RFC 1951, 3.2.3), or of the header of a member of gzip. */
+  readonly isBetweenBlocks: boolean
+}
+
 /** For what is not compressed. */
 export class PlainDecoder implements Decoder {
+  readonly deflate = null
   #piece: Uint8Array | null = null
 
   write(piece: Uint8Array): void {

@@ -1,5 +1,4 @@
 import { ArchiveError } from "./archive-error.ts"
-import type { FrameWriter } from "./frame-writer.ts"
 import { LayerEntries } from "./layer-entries.ts"
 import type { LayerEntry } from "./layer-entry.ts"
 import type { TarMember } from "./tar-member.ts"
@@ -22,19 +21,17 @@ interface Reading {
   readonly hasher: Bun.CryptoHasher
 }
 
-/** Turns what a reader of an archive finds into entries of a layer, and contents into frames. */
+/** Turns what a reader of an archive finds into entries of a layer. */
 export class EntryCollector implements TarSink {
   readonly entries = new LayerEntries()
-  readonly #frames: FrameWriter
   readonly #limits: EntryLimits
-  /** Entries that were not taken yet, and how much content they need. */
+  /** Entries that were not taken yet, and how much of the archive they need. */
   #fresh: { readonly entry: LayerEntry; readonly until: number }[] = []
   #freshParents = 0
   #reading: Reading | null = null
   #nameBytes = 0
 
-  constructor(frames: FrameWriter, limits: EntryLimits) {
-    this.#frames = frames
+  constructor(limits: EntryLimits) {
     this.#limits = limits
   }
 
@@ -43,20 +40,19 @@ export class EntryCollector implements TarSink {
     return this.#fresh.length + this.#freshParents
   }
 
-  member(member: TarMember): void {
+  member(member: TarMember, offset: number): void {
     const path = this.entries.place(member.name)
     this.#count(path, member.link)
     if (path === "" && member.type !== "directory") throw new ArchiveError("the root is no directory")
     if (member.type === "file") {
       const hasher = new Bun.CryptoHasher("sha256")
-      this.#reading = { member, path, offset: this.#frames.position, hasher }
-    } else if (member.type === "hardlink") this.#add(this.#linked(member, path))
-    else if (path !== "") this.#add(bareEntry(member, path))
+      this.#reading = { member, path, offset, hasher }
+    } else if (member.type === "hardlink") this.#add(this.#linked(member, path), offset)
+    else if (path !== "") this.#add(bareEntry(member, path), offset)
   }
 
   content(bytes: Uint8Array): void {
     this.#reading?.hasher.update(bytes)
-    this.#frames.add(bytes)
   }
 
   memberEnd(): void {
@@ -65,10 +61,10 @@ export class EntryCollector implements TarSink {
     this.#reading = null
     const { member, path, offset, hasher } = reading
     const { type, mode, mtime, size } = member
-    this.#add({ path, type, link: "", mode, mtime, size, offset, sha256: hasher.digest("hex") })
+    this.#add({ path, type, link: "", mode, mtime, size, offset, sha256: hasher.digest("hex") }, offset + size)
   }
 
-  /** The entries whose content is within the first `position` bytes of all contents, and not taken before. */
+  /** The entries that are within the first `position` bytes of the archive, and not taken before. */
   take(position: number): readonly LayerEntry[] {
     const count = this.#fresh.findIndex(({ until }) => until > position)
     const ready = count === -1 ? this.#fresh : this.#fresh.slice(0, count)
@@ -77,11 +73,11 @@ export class EntryCollector implements TarSink {
     return ready.map(({ entry }) => entry)
   }
 
-  #add(entry: LayerEntry): void {
+  #add(entry: LayerEntry, until: number): void {
     const before = this.entries.parents
     this.entries.add(entry)
     this.#freshParents += Math.max(0, this.entries.parents - before)
-    this.#fresh.push({ entry, until: this.#frames.position })
+    this.#fresh.push({ entry, until })
   }
 
   #count(path: string, link: string): void {

@@ -1,28 +1,27 @@
-import { FRAME_BYTES, type Frame } from "./frame.ts"
-
-export interface PackedFrame {
-  readonly frame: Frame
-  readonly packed: Uint8Array<ArrayBuffer>
-}
+import type { DeflateProgress } from "./decoder.ts"
+import { DeflateTrail, type Place } from "./deflate-trail.ts"
+import { FRAME_BYTES, type PackedFrame } from "./frame.ts"
+import { WINDOW_BYTES } from "./inflate-part.ts"
+import { packSpan } from "./span.ts"
 
 /** Fast, and nearly as small as what layers are usually sent as. */
 const LEVEL = 1
 
-/** Cuts contents into frames and compresses them, several at a time on the runtime's threads. */
+/**
+ * Cuts an archive into frames. What came in blocks of deflate is kept as it came, wherever it can be cut between them;
+ * anything else is compressed, several frames at a time on the runtime's threads.
+ */
 export class FrameWriter {
-  #buffer = new Uint8Array(FRAME_BYTES)
+  /** What came before, as far as blocks may refer to it, and the content of the frame. */
+  #buffer = new Uint8Array(WINDOW_BYTES + FRAME_BYTES)
   /** Used again, because memory of this size is given back late. */
   readonly #spare: Uint8Array<ArrayBuffer>[] = []
+  readonly #trail = new DeflateTrail()
   #filled = 0
   #start = 0
   #packOffset = 0
   #collected = 0
   readonly #packing: Promise<PackedFrame>[] = []
-
-  /** How much content was added. */
-  get position(): number {
-    return this.#start + this.#filled
-  }
 
   /** How much content is in the frames that were collected. */
   get collected(): number {
@@ -34,26 +33,23 @@ export class FrameWriter {
     return this.#packing.length
   }
 
-  add(bytes: Uint8Array): void {
+  /** What a decoder has given, and how it came to it. */
+  add(bytes: Uint8Array, deflate: DeflateProgress | null): void {
+    if (deflate === null) this.#trail.lose()
+    else this.#trail.took(deflate)
     for (let offset = 0; offset < bytes.byteLength; ) {
+      if (this.#filled === FRAME_BYTES) this.#cut(this.#trail.best())
       const piece = bytes.subarray(offset, offset + FRAME_BYTES - this.#filled)
-      this.#buffer.set(piece, this.#filled)
+      this.#buffer.set(piece, WINDOW_BYTES + this.#filled)
       this.#filled += piece.byteLength
       offset += piece.byteLength
-      if (this.#filled === FRAME_BYTES) this.flush()
     }
+    if (deflate?.isBetweenBlocks === true) this.#trail.pause(this.#filled)
   }
 
   /** Makes a frame of what has come so far. */
   flush(): void {
-    if (this.#filled === 0) return
-    const buffer = this.#buffer
-    const content = buffer.subarray(0, this.#filled)
-    const start = this.#start
-    this.#start += this.#filled
-    this.#filled = 0
-    this.#buffer = this.#spare.pop() ?? new Uint8Array(FRAME_BYTES)
-    this.#packing.push(this.#pack(content, start).finally(() => this.#spare.push(buffer)))
+    if (this.#filled > 0) this.#cut(null)
   }
 
   /** The next frame, in order. Null: there is none to wait for. */
@@ -66,11 +62,42 @@ export class FrameWriter {
     return { packed: next.packed, frame: { ...next.frame, packOffset } }
   }
 
-  async #pack(content: Uint8Array<ArrayBuffer>, start: number): Promise<PackedFrame> {
-    const compressed = await Bun.zstdCompress(content, { level: LEVEL })
-    const packed = compressed.byteLength < content.byteLength ? owned(compressed) : content.slice()
-    return { packed, frame: { start, bytes: content.byteLength, packOffset: 0, packedBytes: packed.byteLength } }
+  #cut(place: Place | null): void {
+    const buffer = this.#buffer
+    const start = this.#start
+    const end = WINDOW_BYTES + (place?.content ?? this.#filled)
+    const content = buffer.subarray(WINDOW_BYTES, end)
+    const span = place === null ? null : this.#span(place, content)
+    this.#begin(end)
+    if (place === null) this.#trail.lose()
+    else this.#trail.cut(place)
+    const packed = span === null ? compress(content) : Promise.resolve(span)
+    this.#packing.push(packed.then((bytes) => frameOf(bytes, content, start)).finally(() => this.#spare.push(buffer)))
   }
+
+  #span(place: Place, content: Uint8Array): Uint8Array<ArrayBuffer> | null {
+    const source = this.#trail.until(place)
+    const window = this.#buffer.subarray(Math.max(0, WINDOW_BYTES - this.#start), WINDOW_BYTES)
+    return source === null ? null : packSpan(source, window, content)
+  }
+
+  /** Goes on with another buffer, from `end` of this one. */
+  #begin(end: number): void {
+    const next = this.#spare.pop() ?? new Uint8Array(WINDOW_BYTES + FRAME_BYTES)
+    const filled = WINDOW_BYTES + this.#filled
+    next.set(this.#buffer.subarray(end - WINDOW_BYTES, filled))
+    this.#start += end - WINDOW_BYTES
+    this.#filled = filled - end
+    this.#buffer = next
+  }
+}
+
+const compress = async (content: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> =>
+  owned(await Bun.zstdCompress(content, { level: LEVEL }))
+
+function frameOf(compressed: Uint8Array<ArrayBuffer>, content: Uint8Array<ArrayBuffer>, start: number): PackedFrame {
+  const packed = compressed.byteLength < content.byteLength ? compressed : content.slice()
+  return { packed, frame: { start, bytes: content.byteLength, packOffset: 0, packedBytes: packed.byteLength } }
 }
 
 /** Bytes in memory of their own, which can be handed to another thread. */

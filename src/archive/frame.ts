@@ -1,9 +1,9 @@
 /**
- * A pack holds the contents of a layer's files, one after the other, compressed in frames of bounded size: any part of
- * any file can be read by unpacking one frame or a few.
+ * A pack holds what layers are made of, archives, in frames of bounded size: any part of any file can be read by unpacking
+ * one frame or a few.
  */
 export interface Frame {
-  /** Where its content begins among all contents. */
+  /** Where its content begins in the archive. */
   readonly start: number
   /** Of content. */
   readonly bytes: number
@@ -12,8 +12,13 @@ export interface Frame {
   readonly packedBytes: number
 }
 
+export interface PackedFrame {
+  readonly frame: Frame
+  readonly packed: Uint8Array<ArrayBuffer>
+}
+
 /** The most content that one frame holds. */
-export const FRAME_BYTES = 256 * 1024
+export const FRAME_BYTES = 512 * 1024
 
 /** The index of the last frame that begins at `offset` or before; -1 when there are none before it. */
 export function findFrame(frames: readonly Frame[], offset: number): number {

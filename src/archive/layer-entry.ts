@@ -13,7 +13,7 @@ export interface LayerEntry {
   readonly mtime: number
   /** Of a file. */
   readonly size: number
-  /** Where the content begins among the contents of all files of the layer, one after the other. */
+  /** Where the content begins in the archive, uncompressed. */
   readonly offset: number
   /** SHA-256 of the content, in hexadecimal; "" for anything but a file. */
   readonly sha256: string

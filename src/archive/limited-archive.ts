@@ -1,6 +1,7 @@
 import { detectEncoding, ENCODING_HEAD, type Encoding } from "../lib/decompress.ts"
 import { ArchiveError } from "./archive-error.ts"
 import { type Decoder, PlainDecoder } from "./decoder.ts"
+import type { FrameWriter } from "./frame-writer.ts"
 import type { TarReader } from "./tar-reader.ts"
 import { GzipDecoder, ZstdDecoder } from "./zlib-decoder.ts"
 
@@ -12,17 +13,19 @@ export interface ArchiveLimits {
   readonly ratioFromBytes: number
 }
 
-/** An archive as it is sent: finds out how it is compressed, and reads it until it gets too large. */
+/** An archive as it is sent: finds out how it is compressed, reads it until it gets too large, and makes frames of it. */
 export class LimitedArchive {
   readonly #reader: TarReader
+  readonly #frames: FrameWriter
   readonly #limits: ArchiveLimits
   #head = new Uint8Array(0)
   #decoder: Decoder | null = null
   #compressed = 0
   #size = 0
 
-  constructor(reader: TarReader, limits: ArchiveLimits) {
+  constructor(reader: TarReader, frames: FrameWriter, limits: ArchiveLimits) {
     this.#reader = reader
+    this.#frames = frames
     this.#limits = limits
   }
 
@@ -42,13 +45,15 @@ export class LimitedArchive {
 
   /** Reads a part of the last piece. False: there is no more in it. Throws ArchiveError. */
   step(): boolean {
-    const bytes = this.#decoder?.read() ?? null
-    if (bytes === null) return false
+    const decoder = this.#decoder
+    const bytes = decoder?.read() ?? null
+    if (decoder === null || bytes === null) return false
     this.#size += bytes.byteLength
     const { maxBytes, maxRatio, ratioFromBytes } = this.#limits
     if (this.#size > maxBytes) throw new ArchiveError(`it has more than ${maxBytes} bytes`)
     if (this.#size > ratioFromBytes && this.#size > this.#compressed * maxRatio)
       throw new ArchiveError(`it is more than ${maxRatio} times as large as it was compressed`)
+    if (!this.#reader.isOver) this.#frames.add(bytes, decoder.deflate)
     this.#reader.update(bytes)
     return true
   }

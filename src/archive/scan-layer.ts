@@ -19,7 +19,7 @@ export interface ScanBatch {
 export type NextPiece = () => Promise<Uint8Array<ArrayBuffer> | null>
 
 /** Frames that are compressed at the same time. */
-const PARALLEL = 4
+const PARALLEL = 2
 /** When no more comes for so long, what has come is handed on as it is. */
 const IDLE_MS = 3
 /** Entries that are handed on at once: whoever takes them does nothing else meanwhile. */
@@ -35,8 +35,8 @@ export async function scanLayer(
   emit: (batch: ScanBatch) => Promise<void>,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const frames = new FrameWriter()
-  const collector = new EntryCollector(frames, limits)
-  const archive = new LimitedArchive(new TarReader(collector), limits)
+  const collector = new EntryCollector(limits)
+  const archive = new LimitedArchive(new TarReader(collector), frames, limits)
   const written: Frame[] = []
   const hand = async (atMost: number) => {
     const batch = await nextBatch(frames, collector, atMost)
@@ -51,6 +51,7 @@ export async function scanLayer(
     archive.write(piece)
     while (archive.step()) {
       if (frames.waiting >= PARALLEL) await hand(PARALLEL - 1)
+      if (collector.fresh >= MAX_FRESH) await hand(0)
       if (collector.fresh >= MAX_FRESH) await flush()
     }
     piece.buffer.transfer(0) // given back now, not when the collector finds it

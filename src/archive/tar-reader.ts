@@ -5,7 +5,8 @@ import { isZeroBlock, parseHeader, type TarHeader, untilNul } from "./tar-header
 import { type Extensions, type TarMember, toMember } from "./tar-member.ts"
 
 export interface TarSink {
-  member(member: TarMember): void
+  /** `offset` is where its content begins in the archive. */
+  member(member: TarMember, offset: number): void
   /** Content of the last member, in pieces. The bytes are only lent. */
   content(bytes: Uint8Array): void
   /** All content of the last member has come. */
@@ -26,6 +27,8 @@ export class TarReader {
   readonly #sink: TarSink
   readonly #block = new Uint8Array(TAR_BLOCK)
   #filled = 0
+  /** How much of the archive was read. */
+  #position = 0
   #state: State = "header"
   /** Bytes of the current state that are still to come. */
   #left = 0
@@ -46,6 +49,11 @@ export class TarReader {
     }
   }
 
+  /** True after its end: what follows does not count. */
+  get isOver(): boolean {
+    return this.#state === "over"
+  }
+
   /** Throws ArchiveError when the archive ends where it must not. */
   end(): void {
     const isBetween = this.#state === "header" && this.#filled === 0 && this.#extensions === NONE
@@ -58,6 +66,7 @@ export class TarReader {
   #take(bytes: Uint8Array): number {
     if (this.#state === "header" || this.#state === "zero") return this.#fill(bytes)
     const piece = bytes.subarray(0, this.#left)
+    this.#position += piece.byteLength
     if (this.#state === "content") this.#sink.content(piece)
     if (this.#state === "extension") this.#parts.push(piece.slice())
     this.#left -= piece.byteLength
@@ -69,6 +78,7 @@ export class TarReader {
     const piece = bytes.subarray(0, TAR_BLOCK - this.#filled)
     this.#block.set(piece, this.#filled)
     this.#filled += piece.byteLength
+    this.#position += piece.byteLength
     if (this.#filled === TAR_BLOCK) {
       this.#filled = 0
       this.#readBlock()
@@ -102,7 +112,7 @@ export class TarReader {
   #beginMember(header: TarHeader): void {
     const member = toMember(header, this.#extensions)
     this.#extensions = NONE
-    this.#sink.member(member)
+    this.#sink.member(member, this.#position)
     this.#begin("content", member.size)
   }
 

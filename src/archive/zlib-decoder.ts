@@ -1,71 +1,41 @@
 import { constants, createGunzip, createZstdDecompress } from "node:zlib"
 import { ArchiveError } from "./archive-error.ts"
-import type { Decoder } from "./decoder.ts"
-
-/**
- * What node's streams of zlib and zstd do their work with, and Bun's too. The streams allocate as much memory as they
- * give bytes, which collecting does not keep up with, and take a third more time. This is not in node's documentation:
- * tests tell when another version of Bun, which is a part of the program, has it no more.
- */
-interface Engine {
-  onerror: (message: string) => void
-  writeSync(
-    flush: number,
-    input: Uint8Array | null,
-    inputOffset: number,
-    inputBytes: number,
-    output: Uint8Array,
-    outputOffset: number,
-    outputBytes: number,
-  ): void
-  close(): void
-}
-
-interface EngineStream {
-  readonly _handle: Engine
-  /** After a write: bytes of output that are free, bytes of input that are left. */
-  readonly _writeState: Uint32Array
-}
+import type { Decoder, DeflateProgress } from "./decoder.ts"
+import { ZlibEngine } from "./zlib-engine.ts"
 
 const OUTPUT_BYTES = 128 * 1024
 const NOTHING = new Uint8Array(0)
 
 /** Decodes into memory that is used again. */
 class ZlibDecoder {
-  readonly #engine: Engine
-  readonly #state: Uint32Array
+  readonly #engine: ZlibEngine
   readonly #output = new Uint8Array(OUTPUT_BYTES)
-  #input: Uint8Array = NOTHING
-  #used = 0
-  #failure: string | null = null
+  #piece: Uint8Array = NOTHING
+  /** What the last run has used of the piece, and whether it has stopped with room for more. */
+  taken: Uint8Array = NOTHING
+  hasStopped = false
 
   constructor(stream: unknown) {
-    const { _handle, _writeState } = stream as EngineStream
-    this.#engine = _handle
-    this.#state = _writeState
-    this.#engine.onerror = (message) => {
-      this.#failure = message
-    }
+    this.#engine = new ZlibEngine(stream)
   }
 
   write(piece: Uint8Array): void {
-    this.#input = piece
-    this.#used = 0
+    this.#piece = piece
+    this.#engine.write(piece)
   }
 
   /** What is not used of the last piece. */
   get rest(): Uint8Array {
-    return this.#input.subarray(this.#used)
+    return this.#engine.rest
   }
 
   /** Null: it takes no more of the last piece. */
   run(flush: number): Uint8Array | null {
-    const available = this.#input.byteLength - this.#used
-    this.#engine.writeSync(flush, this.#input, this.#used, available, this.#output, 0, OUTPUT_BYTES)
-    if (this.#failure !== null) throw new ArchiveError(`its compressed data is damaged: ${this.#failure}`)
-    const [free = 0, left = 0] = this.#state
-    this.#used += available - left
-    return free === OUTPUT_BYTES ? null : this.#output.subarray(0, OUTPUT_BYTES - free)
+    const { used } = this.#engine
+    const given = this.#engine.run(flush, this.#output)
+    this.taken = this.#piece.subarray(used, this.#engine.used)
+    this.hasStopped = given < OUTPUT_BYTES && this.#engine.used < this.#piece.byteLength
+    return given === 0 && this.taken.byteLength === 0 ? null : this.#output.subarray(0, given)
   }
 
   close(): void {
@@ -73,22 +43,43 @@ class ZlibDecoder {
   }
 }
 
+/** To stop costs more than to decode a block that is smaller than this, on the average of so many. */
+const SMALL_BLOCK_BYTES = 1024
+const BLOCKS = 1000
+
 /** Gzip, all its members, and zeros behind them, which fill up the blocks of tapes. */
 export class GzipDecoder implements Decoder {
   readonly #decoder = new ZlibDecoder(createGunzip())
   #isPadded = false
+  #given = 0
+  #stops = 0
+  #stopsBetweenBlocks = true
+
+  get deflate(): DeflateProgress | null {
+    const { hasStopped: isBetweenBlocks, taken } = this.#decoder
+    return this.#stopsBetweenBlocks ? { taken, isBetweenBlocks } : null
+  }
 
   write(piece: Uint8Array): void {
     this.#decoder.write(piece)
   }
 
   read(): Uint8Array | null {
-    const bytes = this.#isPadded ? null : this.#decoder.run(constants.Z_NO_FLUSH)
+    const bytes = this.#isPadded ? null : this.#run()
     if (bytes !== null) return bytes
     const { rest } = this.#decoder
     this.#isPadded ||= rest.byteLength > 0
     if (rest.some((byte) => byte !== 0)) throw behind()
     return null
+  }
+
+  #run(): Uint8Array | null {
+    const isFine = this.#stops < BLOCKS || this.#given > this.#stops * SMALL_BLOCK_BYTES
+    this.#stopsBetweenBlocks = isFine
+    const bytes = this.#decoder.run(isFine ? constants.Z_BLOCK : constants.Z_NO_FLUSH)
+    this.#given += bytes?.byteLength ?? 0
+    if (this.#decoder.hasStopped) this.#stops += 1
+    return bytes
   }
 
   end(): void {
@@ -105,6 +96,7 @@ const MARK = new TextEncoder().encode("the end of all frames")
 
 /** Zstd, all its frames. */
 export class ZstdDecoder implements Decoder {
+  readonly deflate = null
   readonly #decoder = new ZlibDecoder(createZstdDecompress())
 
   write(piece: Uint8Array): void {

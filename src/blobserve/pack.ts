@@ -1,10 +1,10 @@
-import { FRAME_BYTES, type Frame, findFrame } from "../archive/frame.ts"
-import type { PackedFrame } from "../archive/frame-writer.ts"
+import { type Frame, findFrame, type PackedFrame } from "../archive/frame.ts"
+import { unpackFrame } from "../archive/unpack-frame.ts"
 import type { ByteRange } from "../lib/range.ts"
 
 /** One who reads on and on, never back. */
 export interface PackReader {
-  /** The frame that has what is at `position` of all contents. */
+  /** The frame that has what is at `position` of the archive. */
   frameAt(position: number): Promise<PackedFrame>
   /** Safe to call twice. */
   close(): Promise<void>
@@ -49,7 +49,7 @@ export class PackGone extends Error {
   override readonly name = "PackGone"
 }
 
-/** A part of the contents, given by where it is among all of them. It is read at the pace of its consumer. */
+/** A part of the archive. It is read at the pace of its consumer. */
 export async function packStream(
   pack: Pack,
   range: ByteRange,
@@ -88,18 +88,11 @@ async function* readPieces(reader: PackReader, { start, end }: ByteRange): Async
   try {
     for (let position = start; position < end; ) {
       const packed = await reader.frameAt(position)
-      const piece = unpacked(packed).subarray(position - packed.frame.start, end - packed.frame.start)
+      const piece = unpackFrame(packed).subarray(position - packed.frame.start, end - packed.frame.start)
       position += piece.byteLength
       yield piece
     }
   } finally {
     await reader.close()
   }
-}
-
-function unpacked({ frame: { bytes, packedBytes }, packed }: PackedFrame): Uint8Array {
-  if (packedBytes === bytes) return packed
-  const content = bytes <= FRAME_BYTES ? Bun.zstdDecompressSync(packed) : null
-  if (content?.byteLength !== bytes) throw new Error("A frame of a pack is damaged")
-  return content
 }

@@ -1,4 +1,4 @@
-import type { PackedFrame } from "../archive/frame-writer.ts"
+import type { PackedFrame } from "../archive/frame.ts"
 import { scanInWorker } from "../archive/scan-in-worker.ts"
 import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Semaphore } from "../lib/semaphore.ts"
@@ -14,7 +14,7 @@ export interface PassingPackOptions {
 
 /**
  * The contents of a layer that there is no room for: whoever wants some of them has the layer read anew, as far as they
- * are. Where something is among all contents stays the same, how they are cut into frames does not.
+ * are. Where something is in the archive stays the same, how that is cut into frames does not.
  */
 export class PassingPack implements Pack {
   readonly #options: PassingPackOptions

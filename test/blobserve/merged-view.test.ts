@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test"
 import { EntryCollector } from "../../src/archive/entry-collector.ts"
-import { FrameWriter } from "../../src/archive/frame-writer.ts"
 import type { LayerTree } from "../../src/archive/layer-entry.ts"
 import { encodeIndex, LayerIndex } from "../../src/archive/layer-index.ts"
 import { TarReader } from "../../src/archive/tar-reader.ts"
@@ -13,7 +12,7 @@ const hash = (text: string): string => new Bun.CryptoHasher("sha256").update(tex
 
 /** A layer as a scan leaves it; or as it is in the middle of one, when it is not complete. */
 function layer(entries: readonly RawEntry[], isComplete = true): LayerTree {
-  const collector = new EntryCollector(new FrameWriter(), LIMITS)
+  const collector = new EntryCollector(LIMITS)
   const reader = new TarReader(collector)
   reader.update(rawTar(entries))
   return isComplete ? new LayerIndex(encodeIndex(() => collector.entries.entries(), [])) : collector.entries

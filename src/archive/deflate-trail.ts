@@ -1,0 +1,86 @@
+import type { DeflateProgress } from "./decoder.ts"
+import { FRAME_BYTES } from "./frame.ts"
+
+/** A place between two blocks. */
+export interface Place {
+  /** Where it is in the content. */
+  readonly content: number
+  /** How much of the source is before it. */
+  readonly end: number
+  /** Where the source of what follows begins: behind blocks without content, or the header of another member of gzip. */
+  start: number
+}
+
+/** What is larger compressed is not worth keeping as it is. */
+const SOURCE_BYTES = FRAME_BYTES
+/** Less content is not worth a frame of its own, as long as it can be chosen. */
+const MIN_CONTENT = FRAME_BYTES / 8
+/** The end of one member of gzip and the header of the next (RFC 1952, 2.3); nothing can be decoded across them. */
+const SEAM_BYTES = 18
+
+/** The compressed source of a frame that is being filled, and the places where it can be cut. */
+export class DeflateTrail {
+  readonly #source = new Uint8Array(SOURCE_BYTES)
+  #filled = 0
+  #places: Place[] = []
+  /** The frame begins with a block; its bits begin in the first byte of the source, or with the second. */
+  #beginsBlock = false
+
+  /** Told of each step of the decoder, before its content is added. */
+  took({ taken }: DeflateProgress): void {
+    if (this.#filled + taken.byteLength > SOURCE_BYTES) this.lose()
+    if (taken.byteLength > SOURCE_BYTES) return
+    this.#source.set(taken, this.#filled)
+    this.#filled += taken.byteLength
+  }
+
+  /** Told when the decoder has stopped between blocks, after so much content of the frame. */
+  pause(content: number): void {
+    const end = this.#filled
+    const last = this.#places.at(-1)
+    if (end === 0) return // the byte before is not here
+    if (content === 0) {
+      this.#beginsBlock = true
+      this.#dropSource(end - 1)
+    } else if (last?.content === content) last.start = end
+    else this.#places.push({ content, end, start: end })
+  }
+
+  /** Where the frame is best cut once it is full. Null: anywhere. */
+  best(): Place | null {
+    const seam = this.#places.find(isSeam)
+    if (seam !== undefined && seam.content >= MIN_CONTENT) return seam
+    const last = this.#places.at(-1)
+    return last !== undefined && last.content >= MIN_CONTENT ? last : null
+  }
+
+  /** The source of all content before the place, from the byte before its first one. Null: it cannot be decoded by itself. */
+  until(place: Place): Uint8Array | null {
+    const hasSeam = this.#places.some((before) => before.content < place.content && isSeam(before))
+    return this.#beginsBlock && !hasSeam ? this.#source.subarray(0, place.end) : null
+  }
+
+  /** The next frame begins there. */
+  cut({ content, start: next }: Place): void {
+    const dropped = next - 1
+    this.#places = this.#places
+      .filter((candidate) => candidate.content > content)
+      .map((later) => ({ content: later.content - content, end: later.end - dropped, start: later.start - dropped }))
+    this.#beginsBlock = true
+    this.#dropSource(dropped)
+  }
+
+  /** The next frame begins anywhere, or the source is not known any more. */
+  lose(): void {
+    this.#beginsBlock = false
+    this.#filled = 0
+    this.#places = []
+  }
+
+  #dropSource(bytes: number): void {
+    this.#source.copyWithin(0, bytes, this.#filled)
+    this.#filled -= bytes
+  }
+}
+
+const isSeam = ({ end, start }: Place): boolean => start - end >= SEAM_BYTES

@@ -1,0 +1,139 @@
+import { describe, expect, test } from "bun:test"
+import { randomBytes } from "node:crypto"
+import { constants, deflateRawSync, gunzipSync, gzipSync, type ZlibOptions, zstdCompressSync } from "node:zlib"
+import type { Decoder } from "../../src/archive/decoder.ts"
+import { FRAME_BYTES, type PackedFrame } from "../../src/archive/frame.ts"
+import { FrameWriter } from "../../src/archive/frame-writer.ts"
+import { isSpan } from "../../src/archive/span.ts"
+import { unpackFrame } from "../../src/archive/unpack-frame.ts"
+import { GzipDecoder, ZstdDecoder } from "../../src/archive/zlib-decoder.ts"
+
+const MIB = 1024 * 1024
+const TEXT = Buffer.from(Array.from({ length: 300_000 }, (_, at) => `line ${(at * 7919) % 100_003}\n`).join(""))
+const NOISE = randomBytes(MIB)
+/** What compresses well, not at all, and to next to nothing, from one byte to the next and for long. */
+const MIXED = Buffer.concat([
+  TEXT.subarray(0, MIB),
+  NOISE,
+  Buffer.alloc(3 * MIB),
+  TEXT.subarray(MIB),
+  ...Array.from({ length: 60 }, (_, at) => [TEXT.subarray(at * 999, at * 2000), NOISE.subarray(at, at * 777)]).flat(),
+])
+
+interface Framing {
+  readonly pieceBytes?: number
+  /** After so many bytes of the source, what has come is made a frame. */
+  readonly flushEvery?: number
+}
+
+async function framesOf(
+  source: Uint8Array,
+  decoder: Decoder,
+  { flushEvery = Number.POSITIVE_INFINITY, pieceBytes = 65_536 }: Framing = {},
+): Promise<readonly PackedFrame[]> {
+  const writer = new FrameWriter()
+  let unflushed = 0
+  for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
+    decoder.write(source.subarray(offset, offset + pieceBytes))
+    for (let bytes = decoder.read(); bytes !== null; bytes = decoder.read()) writer.add(bytes, decoder.deflate)
+    unflushed += pieceBytes
+    if (unflushed < flushEvery) continue
+    writer.flush()
+    unflushed = 0
+  }
+  decoder.end()
+  decoder.close()
+  writer.flush()
+  const frames: PackedFrame[] = []
+  for (let next = await writer.collect(); next !== null; next = await writer.collect()) frames.push(next)
+  return frames
+}
+
+/** Every frame unpacked by itself, in order; each must begin where the one before ends, in the archive and in the pack. */
+function contentOf(frames: readonly PackedFrame[]): Buffer {
+  let [start, packOffset] = [0, 0]
+  for (const { frame, packed } of frames) {
+    expect([frame.start, frame.packOffset, frame.packedBytes]).toEqual([start, packOffset, packed.byteLength])
+    expect(frame.bytes).toBeLessThanOrEqual(FRAME_BYTES)
+    start += frame.bytes
+    packOffset += packed.byteLength
+  }
+  return Buffer.concat(frames.map((frame) => unpackFrame(frame)))
+}
+
+/** How much of the content is kept in the blocks in which it came. */
+function shareOfSpans(frames: readonly PackedFrame[]): number {
+  const spans = frames.filter(({ frame, packed }) => packed.byteLength !== frame.bytes && isSpan(packed))
+  const sum = (some: readonly PackedFrame[]) => some.reduce((bytes, { frame }) => bytes + frame.bytes, 0)
+  return sum(spans) / sum(frames)
+}
+
+/** One member that is flushed again and again, so that blocks end with whole bytes, and without content. */
+function flushed(content: Buffer, every: number): Buffer {
+  const parts: Buffer[] = []
+  for (let offset = 0; offset < content.byteLength; offset += every)
+    parts.push(
+      deflateRawSync(content.subarray(offset, offset + every), { finishFlush: constants.Z_SYNC_FLUSH }) as Buffer,
+    )
+  const whole = gzipSync(content)
+  return Buffer.concat([whole.subarray(0, 10), ...parts, Buffer.from([3, 0]), whole.subarray(-8)])
+}
+
+const SOURCES: readonly (readonly [string, () => Uint8Array])[] = [
+  ...[0, 1, 6, 9].map((level) => [`level ${level}`, () => gzipSync(MIXED, { level })] as const),
+  ...(["Z_FIXED", "Z_HUFFMAN_ONLY", "Z_RLE", "Z_FILTERED"] as const).map(
+    (name) => [name, () => gzipSync(MIXED, { strategy: constants[name] } as ZlibOptions)] as const,
+  ),
+  ["a small window", () => gzipSync(MIXED, { windowBits: 9 })],
+  ["small blocks", () => gzipSync(MIXED, { memLevel: 1 })],
+  ["one member, flushed after each MiB", () => flushed(MIXED, MIB)],
+  ["one member, flushed after each 700 bytes", () => flushed(MIXED.subarray(0, 2 * MIB), 700)],
+  ["one member, flushed after each byte", () => flushed(MIXED.subarray(0, 20_000), 1)],
+  [
+    "several members",
+    () => Buffer.concat([gzipSync(TEXT), gzipSync(NOISE), gzipSync(new Uint8Array(0)), gzipSync(MIXED)]),
+  ],
+  [
+    "a thousand members",
+    () => Buffer.concat(Array.from({ length: 1000 }, (_, at) => gzipSync(MIXED.subarray(at * 900, at * 900 + 5000)))),
+  ],
+]
+
+describe("frames", () => {
+  test.each(SOURCES)("hold just what was compressed: %s", async (_, make) => {
+    const source = make()
+    const truth = gunzipSync(source)
+    for (const framing of [{}, { pieceBytes: 1000 }, { pieceBytes: 1024, flushEvery: 300_000 }]) {
+      const frames = await framesOf(source, new GzipDecoder(), framing)
+      expect(contentOf(frames).equals(truth)).toBe(true)
+    }
+  })
+
+  test("keep the blocks of gzip as they came, little larger than they came", async () => {
+    const source = gzipSync(TEXT)
+    const frames = await framesOf(source, new GzipDecoder())
+    expect(shareOfSpans(frames)).toBeGreaterThan(0.8)
+    const packed = frames.reduce((sum, { frame }) => sum + frame.packedBytes, 0)
+    expect(packed).toBeLessThan(source.byteLength * 1.25)
+  })
+
+  test("keep blocks again after what had to be handed on in the middle of one", async () => {
+    const frames = await framesOf(gzipSync(MIXED), new GzipDecoder(), { pieceBytes: 1024, flushEvery: 1_000_000 })
+    expect(shareOfSpans(frames)).toBeGreaterThan(0.2)
+  })
+
+  test("of zstd and of what is not compressed are compressed anew", async () => {
+    const frames = await framesOf(zstdCompressSync(MIXED), new ZstdDecoder())
+    expect(contentOf(frames).equals(MIXED)).toBe(true)
+    expect(shareOfSpans(frames)).toBe(0)
+  })
+
+  test("that are damaged are refused", async () => {
+    const frames = await framesOf(gzipSync(TEXT), new GzipDecoder())
+    for (const { frame, packed } of frames.filter((one) => isSpan(one.packed))) {
+      expect(() => unpackFrame({ frame, packed: packed.slice(0, -1000) })).toThrow("damaged")
+      expect(() => unpackFrame({ frame: { ...frame, bytes: frame.bytes + 1 }, packed })).toThrow("damaged")
+      expect(() => unpackFrame({ frame: { ...frame, bytes: FRAME_BYTES * 1000 }, packed })).toThrow("damaged")
+    }
+  })
+})
