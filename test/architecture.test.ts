@@ -143,7 +143,7 @@ const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "node:path": ["*"],
   "node:tls": ["http/tls/credentials", "spec/grpc"],
   "node:util": ["cli"],
-  "node:zlib": ["archive/zlib-decoder"],
+  "node:zlib": ["archive/inflate-part", "archive/zlib-decoder"],
 }
 
 interface Edge {
