@@ -15,28 +15,37 @@ export interface BlockRun {
   readonly window: Uint8Array
 }
 
+/** One for all on this thread: nobody waits in the middle of it, and to make one costs more than most of its uses. */
+let engine: ZlibEngine | null = null
+const passed = new Uint8Array(WINDOW_BYTES)
+
 /** Fills `output` as far as the blocks go. Gives how many bytes that are; null when they are damaged. */
 export function inflatePart({ skip, source, window }: BlockRun, output: Uint8Array): number | null {
-  const engine = new ZlibEngine(
-    createInflateRaw({ chunkSize: 64, ...(window.byteLength === 0 ? {} : { dictionary: window }) }),
-  )
+  engine ??= new ZlibEngine(createInflateRaw({ chunkSize: 64 }))
+  engine.reset()
   try {
+    // The window comes first, in a block of its own; then as many bits as make the blocks begin where they did
+    for (const input of [storedHeader(window.byteLength), window]) runAll(engine, input, passed, 0)
     let filled = 0
-    for (const input of [emptyBlocks(skip % 8, source[0] ?? 0), source.subarray(1)]) {
-      engine.write(input)
-      filled += runAll(engine, output, filled)
-    }
+    for (const input of [emptyBlocks(skip % 8, source[0] ?? 0), source.subarray(1)])
+      filled = runAll(engine, input, output, filled)
     return filled
   } catch (error) {
     if (error instanceof ArchiveError) return null
     throw error
-  } finally {
-    engine.close()
   }
 }
 
-/** From block to block, so that nothing is read of the block after the last one, whose first bits alone are here. */
-function runAll(engine: ZlibEngine, output: Uint8Array, start: number): number {
+/** Of a block that is not compressed (RFC 1951, 3.2.4). */
+const storedHeader = (bytes: number): Uint8Array =>
+  new Uint8Array([0, bytes & 0xff, bytes >> 8, ~bytes & 0xff, (~bytes >> 8) & 0xff])
+
+/**
+ * From block to block, so that nothing is read of the block after the last one, whose first bits alone are here. Gives how
+ * much of the output is filled then.
+ */
+function runAll(engine: ZlibEngine, input: Uint8Array, output: Uint8Array, start: number): number {
+  engine.write(input)
   let filled = start
   while (filled < output.byteLength) {
     const { used } = engine
@@ -44,5 +53,5 @@ function runAll(engine: ZlibEngine, output: Uint8Array, start: number): number {
     if (given === 0 && engine.used === used) break
     filled += given
   }
-  return filled - start
+  return filled
 }

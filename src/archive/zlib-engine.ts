@@ -17,6 +17,7 @@ interface Handle {
     outputOffset: number,
     outputBytes: number,
   ): void
+  reset(): void
   close(): void
 }
 
@@ -68,6 +69,13 @@ export class ZlibEngine {
     const [free = 0, left = 0] = this.#state
     this.#used += available - left
     return output.byteLength - offset - free
+  }
+
+  /** Begins another stream of the same kind. */
+  reset(): void {
+    this.#handle.reset()
+    this.#failure = null
+    this.write(NOTHING)
   }
 
   close(): void {
