@@ -4,6 +4,7 @@ import type { BlobSource, BytesBlob, LocatedBlob, StreamBlob } from "../blob/blo
 import type { Downloads } from "../blob/downloads.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { type Digest, digestOf, parseDigest } from "../oci/digest.ts"
+import { OCTET_STREAM } from "../oci/media-type.ts"
 import type { BlobStore } from "../store/store.ts"
 import type { OpenLayer } from "./open-layer.ts"
 import { type Pack, PackGone, packStream, readPack } from "./pack.ts"
@@ -73,7 +74,7 @@ interface Place {
 }
 
 const describe = ({ sha256, size }: LayerEntry): Descriptor => ({
-  mediaType: "application/octet-stream",
+  mediaType: OCTET_STREAM,
   digest: parseDigest(`sha256:${sha256}`),
   size,
 })

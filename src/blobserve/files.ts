@@ -144,7 +144,7 @@ class OpenStack {
 }
 
 /** The uppermost first. */
-export const stackOf = ({ layers }: FoundImage, choice: LayerChoice): readonly LayerSource[] =>
+const stackOf = ({ layers }: FoundImage, choice: LayerChoice): readonly LayerSource[] =>
   choice === "first" ? layers.slice(0, 1) : layers.toReversed()
 
 function nameOf(image: FileImage): string {

@@ -4,6 +4,7 @@ import type { ScanBatch } from "../archive/scan-layer.ts"
 import type { Spool } from "../blob/spool.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher } from "../oci/digest.ts"
+import { OCTET_STREAM } from "../oci/media-type.ts"
 import { type Pack, PackGone, type PackReader, readFrames } from "./pack.ts"
 
 /** A layer while it is scanned: what has come can be looked up and read at once. */
@@ -45,7 +46,7 @@ export class GrowingLayer implements Pack {
 
   /** Keeps the pack under its digest. Not to be called twice. */
   async keep(): Promise<Descriptor> {
-    const descriptor = { mediaType: "application/octet-stream", digest: this.#hasher.digest(), size: this.#size }
+    const descriptor = { mediaType: OCTET_STREAM, digest: this.#hasher.digest(), size: this.#size }
     await this.#spool.keep(descriptor)
     return descriptor
   }

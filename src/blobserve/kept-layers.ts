@@ -4,6 +4,7 @@ import { LayerIndex } from "../archive/layer-index.ts"
 import type { KeyValue } from "../lib/key-value.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts"
+import { OCTET_STREAM } from "../oci/media-type.ts"
 import { type BlobStore, StoreBypass } from "../store/store.ts"
 import { type Pack, type PackFile, PackGone, readFrames } from "./pack.ts"
 
@@ -25,7 +26,6 @@ export interface KeptLayersOptions {
   readonly facts: KeyValue
 }
 
-const MEDIA_TYPE = "application/octet-stream"
 /** Of the index of the largest layer that is scanned. */
 const MAX_INDEX_BYTES = 512 * 1024 * 1024
 
@@ -58,7 +58,7 @@ export class KeptLayers {
 
   async #write(layer: Digest, index: Uint8Array, pack: Descriptor): Promise<void> {
     const bytes = Bun.zstdCompressSync(index)
-    const descriptor = { mediaType: MEDIA_TYPE, digest: digestOf(bytes), size: bytes.byteLength }
+    const descriptor = { mediaType: OCTET_STREAM, digest: digestOf(bytes), size: bytes.byteLength }
     const spool = await this.#options.store.spool(descriptor.size)
     try {
       await spool.write(bytes)
@@ -130,7 +130,7 @@ function parseFact(text: string | null): { readonly index: Descriptor; readonly 
   const [indexDigest = "", indexSize, packDigest = "", packSize] = text?.split(" ") ?? []
   if (!isDigest(indexDigest) || !isDigest(packDigest)) return null
   return {
-    index: { mediaType: MEDIA_TYPE, digest: indexDigest, size: Number(indexSize) },
-    pack: { mediaType: MEDIA_TYPE, digest: packDigest, size: Number(packSize) },
+    index: { mediaType: OCTET_STREAM, digest: indexDigest, size: Number(indexSize) },
+    pack: { mediaType: OCTET_STREAM, digest: packDigest, size: Number(packSize) },
   }
 }
