@@ -47,7 +47,13 @@ export class FrameWriter {
     if (deflate?.isBetweenBlocks === true) this.#trail.pause(this.#filled)
   }
 
-  /** Makes a frame of what has come so far. */
+  /** Makes a frame of the blocks that have come so far, if they are worth one. */
+  flushBlocks(): void {
+    const place = this.#trail.best()
+    if (place !== null) this.#cut(place)
+  }
+
+  /** Makes a frame of all that has come so far. */
   flush(): void {
     if (this.#filled > 0) this.#cut(null)
   }

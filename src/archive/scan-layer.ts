@@ -20,8 +20,9 @@ export type NextPiece = () => Promise<Uint8Array<ArrayBuffer> | null>
 
 /** Frames that are compressed at the same time. */
 const PARALLEL = 2
-/** When no more comes for so long, what has come is handed on as it is. */
+/** When no more comes for so long, the blocks that have come are handed on; and then, all that has. */
 const IDLE_MS = 3
+const LONG_IDLE_MS = 15
 /** Entries that are handed on at once: whoever takes them does nothing else meanwhile. */
 const MAX_FRESH = 2000
 
@@ -47,6 +48,10 @@ export async function scanLayer(
     frames.flush()
     await hand(0)
   }
+  const flushBlocks = async () => {
+    frames.flushBlocks()
+    await hand(0)
+  }
   const read = async (piece: Uint8Array<ArrayBuffer>) => {
     archive.write(piece)
     while (archive.step()) {
@@ -58,7 +63,8 @@ export async function scanLayer(
   }
   try {
     for (let next = nextPiece(); ; ) {
-      if (collector.fresh > 0 && (await isIdle(next))) await flush()
+      if (collector.fresh > 0 && (await isIdle(next, IDLE_MS))) await flushBlocks()
+      if (collector.fresh > 0 && (await isIdle(next, LONG_IDLE_MS))) await flush()
       const piece = await next
       if (piece === null) break
       next = nextPiece()
@@ -72,8 +78,8 @@ export async function scanLayer(
   return encodeIndex(() => collector.entries.entries(), written)
 }
 
-async function isIdle(next: Promise<unknown>): Promise<boolean> {
-  return await Promise.race([next.then(() => false), Bun.sleep(IDLE_MS).then(() => true)])
+async function isIdle(next: Promise<unknown>, ms: number): Promise<boolean> {
+  return await Promise.race([next.then(() => false), Bun.sleep(ms).then(() => true)])
 }
 
 /** Waits for frames until at most `atMost` are still being compressed. */
