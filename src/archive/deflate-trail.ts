@@ -14,7 +14,7 @@ export interface Place {
 /** What is larger compressed is not worth keeping as it is. */
 const SOURCE_BYTES = FRAME_BYTES
 /** Less content is not worth a frame of its own, as long as it can be chosen. */
-const MIN_CONTENT = FRAME_BYTES / 8
+const MIN_CONTENT = FRAME_BYTES / 4
 /** The end of one member of gzip and the header of the next (RFC 1952, 2.3); nothing can be decoded across them. */
 const SEAM_BYTES = 18
 
@@ -22,28 +22,38 @@ const SEAM_BYTES = 18
 export class DeflateTrail {
   readonly #source = new Uint8Array(SOURCE_BYTES)
   #filled = 0
+  /** How much of the source was used when content came last. */
+  #contentEnd = 0
   #places: Place[] = []
   /** The frame begins with a block; its bits begin in the first byte of the source, or with the second. */
   #beginsBlock = false
 
   /** Told of each step of the decoder, before its content is added. */
-  took({ taken }: DeflateProgress): void {
+  took({ taken }: DeflateProgress, hasContent: boolean): void {
     if (this.#filled + taken.byteLength > SOURCE_BYTES) this.lose()
     if (taken.byteLength > SOURCE_BYTES) return
     this.#source.set(taken, this.#filled)
     this.#filled += taken.byteLength
+    if (hasContent) this.#contentEnd = this.#filled
   }
 
   /** Told when the decoder has stopped between blocks, after so much content of the frame. */
   pause(content: number): void {
-    const end = this.#filled
     const last = this.#places.at(-1)
-    if (end === 0) return // the byte before is not here
+    if (this.#filled === 0) return // the byte before is not here
     if (content === 0) {
       this.#beginsBlock = true
-      this.#dropSource(end - 1)
-    } else if (last?.content === content) last.start = end
-    else this.#places.push({ content, end, start: end })
+      this.#dropSource(this.#filled - 1)
+    } else if (last?.content === content) last.start = this.#filled
+    else this.#places.push({ content, end: this.#contentEnd, start: this.#filled })
+  }
+
+  /**
+   * Told when it has come to the end of a piece without content. It may have stopped between blocks as well: nobody can
+   * tell, so what may be a seam ends what is known.
+   */
+  stall(): void {
+    if (this.#filled - this.#contentEnd >= SEAM_BYTES) this.lose()
   }
 
   /** Where the frame is best cut once it is full. Null: anywhere. */
@@ -74,12 +84,14 @@ export class DeflateTrail {
   lose(): void {
     this.#beginsBlock = false
     this.#filled = 0
+    this.#contentEnd = 0
     this.#places = []
   }
 
   #dropSource(bytes: number): void {
     this.#source.copyWithin(0, bytes, this.#filled)
     this.#filled -= bytes
+    this.#contentEnd = Math.max(0, this.#contentEnd - bytes)
   }
 }
 

@@ -36,7 +36,7 @@ export class FrameWriter {
   /** What a decoder has given, and how it came to it. */
   add(bytes: Uint8Array, deflate: DeflateProgress | null): void {
     if (deflate === null) this.#trail.lose()
-    else this.#trail.took(deflate)
+    else this.#trail.took(deflate, bytes.byteLength > 0)
     for (let offset = 0; offset < bytes.byteLength; ) {
       if (this.#filled === FRAME_BYTES) this.#cut(this.#trail.best())
       const piece = bytes.subarray(offset, offset + FRAME_BYTES - this.#filled)
@@ -45,6 +45,7 @@ export class FrameWriter {
       offset += piece.byteLength
     }
     if (deflate?.isBetweenBlocks === true) this.#trail.pause(this.#filled)
+    else if (bytes.byteLength === 0) this.#trail.stall()
   }
 
   /** Makes a frame of the blocks that have come so far, if they are worth one. */

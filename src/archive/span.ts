@@ -12,12 +12,15 @@ import { inflatePart } from "./inflate-part.ts"
 const HEAD_BYTES = 5
 const MAX_SKIP = 8
 const LEVEL = 1
+/** Of the blocks: a window that is larger is not worth keeping. */
+const MAX_WINDOW_SHARE = 1 / 4
 
-/** The first block begins in the first byte of `source`, or after it. Null: it cannot be told where. */
+/** The first block begins in the first byte of `source`, or after it. Null: it is better compressed anew. */
 export function packSpan(source: Uint8Array, window: Uint8Array, content: Uint8Array): Uint8Array<ArrayBuffer> | null {
   const skip = findBlockStart(source, window, content)
   if (skip === null) return null
   const packedWindow = Bun.zstdCompressSync(window, { level: LEVEL })
+  if (packedWindow.byteLength > source.byteLength * MAX_WINDOW_SHARE) return null
   const packed = new Uint8Array(HEAD_BYTES + packedWindow.byteLength + source.byteLength)
   packed[0] = skip
   new DataView(packed.buffer).setUint32(1, packedWindow.byteLength, true)

@@ -22,6 +22,8 @@ const MIXED = Buffer.concat([
 
 interface Framing {
   readonly pieceBytes?: number
+  /** Of the first pieces; the rest comes in those of `pieceBytes`. */
+  readonly firstPieces?: readonly number[]
   /** After so many bytes of the source, what has come is made a frame. */
   readonly flushEvery?: number
 }
@@ -29,14 +31,17 @@ interface Framing {
 async function framesOf(
   source: Uint8Array,
   decoder: Decoder,
-  { flushEvery = Number.POSITIVE_INFINITY, pieceBytes = 65_536 }: Framing = {},
+  { firstPieces = [], flushEvery = Number.POSITIVE_INFINITY, pieceBytes = 65_536 }: Framing = {},
 ): Promise<readonly PackedFrame[]> {
   const writer = new FrameWriter()
+  const sizes = [...firstPieces]
   let unflushed = 0
-  for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
-    decoder.write(source.subarray(offset, offset + pieceBytes))
+  for (let offset = 0; offset < source.byteLength; ) {
+    const size = sizes.shift() ?? pieceBytes
+    decoder.write(source.subarray(offset, offset + size))
     for (let bytes = decoder.read(); bytes !== null; bytes = decoder.read()) writer.add(bytes, decoder.deflate)
-    unflushed += pieceBytes
+    offset += size
+    unflushed += size
     if (unflushed < flushEvery) continue
     writer.flush()
     unflushed = 0
@@ -107,6 +112,38 @@ describe("frames", () => {
       const frames = await framesOf(source, new GzipDecoder(), framing)
       expect(contentOf(frames).equals(truth)).toBe(true)
     }
+  })
+
+  test.each([
+    ["zeros that fill what is decoded at once", Buffer.alloc(128 * 1024)],
+    ["text that does so", Buffer.from("ab".repeat(64 * 1024))],
+  ])("never reach from one member into the next, behind %s", async (_, first) => {
+    const frames = await framesOf(Buffer.concat([gzipSync(first), gzipSync(TEXT)]), new GzipDecoder())
+    expect(contentOf(frames).equals(Buffer.concat([first, TEXT]))).toBe(true)
+  })
+
+  /** A member ends with 8 bytes of sums, and one without a name begins with 10 of a header. */
+  test("never reach from one member into the next, wherever pieces end around it", async () => {
+    const members = [TEXT.subarray(0, 100_000), TEXT.subarray(100_000, 2_000_000), TEXT.subarray(2_000_000)]
+    const [first, ...others] = members.map((member) => gzipSync(member))
+    const length = first?.byteLength ?? 0
+    const source = Buffer.concat([first ?? new Uint8Array(0), ...others])
+    for (let from = -10; from <= 12; from += 1) {
+      for (const next of [[], [3], [8], [10], [13], [18]]) {
+        const frames = await framesOf(source, new GzipDecoder(), { firstPieces: [length + from, ...next] })
+        expect([from, next, contentOf(frames).equals(TEXT)]).toEqual([from, next, true])
+      }
+    }
+  })
+
+  test("are not much larger than what came, also where windows are and blocks are not", async () => {
+    const pieces = Array.from({ length: 40 }, (_, at) => [
+      Buffer.alloc(460_000),
+      NOISE.subarray(at * 20_000, at * 20_000 + 32_768),
+    ])
+    const source = gzipSync(Buffer.concat(pieces.flat()))
+    const frames = await framesOf(source, new GzipDecoder())
+    expect(frames.reduce((sum, { frame }) => sum + frame.packedBytes, 0)).toBeLessThan(source.byteLength * 1.3)
   })
 
   test("keep the blocks of gzip as they came, little larger than they came", async () => {
