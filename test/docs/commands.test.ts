@@ -22,7 +22,7 @@ const BLOCKS: Readonly<Record<string, string>> = {
   "docs/install.md: The program": ".ci/run",
   "docs/install.md: Under systemd": "install.test.ts",
   "docs/install.md: In a container": "needs a Docker daemon; test/deploy/image.test.ts runs the image",
-  "docs/install.md: On Kubernetes": "install.test.ts, but for kubectl, which needs a cluster",
+  "docs/install.md: On Kubernetes": "install.test.ts, and kubernetes.test.ts",
   "docs/ipfs.md: The Kubo node": "ipfs.test.ts",
   "docs/ipfs.md: Looking after it": "here",
   "docs/running.md: Starting and stopping": "here",

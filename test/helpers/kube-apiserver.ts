@@ -21,6 +21,8 @@ export interface KubeAnswer {
 }
 
 export interface KubeApiserver {
+  /** The file that tells kubectl and Helm where it is. */
+  readonly kubeconfig: string
   /** As `kubectl apply --server-side --validate=strict` does. */
   apply(resource: Resource, namespace: string): Promise<KubeAnswer>
   stop(): Promise<void>
@@ -58,7 +60,10 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
       tls: { rejectUnauthorized: false },
     })
   await eventually(async () => ((await request("/readyz")).ok ? true : null), START_MS)
+  const kubeconfig = join(dir, "kubeconfig")
+  writeFileSync(kubeconfig, kubeconfigOf(`https://127.0.0.1:${port}`))
   return {
+    kubeconfig,
     apply: async (resource, namespace) => {
       const path = `${await collectionOf(request, resource, namespace)}/${resource.metadata.name}`
       const answer = await request(`${path}?fieldManager=test&fieldValidation=Strict`, {
@@ -77,6 +82,16 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
     stop,
   }
 }
+
+const kubeconfigOf = (server: string): string =>
+  JSON.stringify({
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "test", cluster: { server, "insecure-skip-tls-verify": true } }],
+    users: [{ name: "admin", user: { token: TOKEN } }],
+    contexts: [{ name: "test", context: { cluster: "test", user: "admin" } }],
+    "current-context": "test",
+  })
 
 interface Listed {
   readonly resources?: readonly { readonly name: string; readonly kind: string; readonly namespaced: boolean }[]
