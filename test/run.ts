@@ -10,6 +10,9 @@ const ROOT = join(import.meta.dir, "..")
 /** What is built for tests; they look for programs here, too. */
 const BIN = join(ROOT, ".cache/bin")
 
+/** What takes minutes more: the containerd of today besides Debian's, a Docker daemon, an API server, the largest blobs. */
+const IS_FULL = process.env["TEST_SCALE"] === "full"
+
 /** Debian packages, by a program that each brings. */
 const PACKAGES: Readonly<Record<string, string>> = {
   "docker-registry": "docker-registry",
@@ -33,10 +36,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "qemu-aarch64-static": "qemu-user-static",
   gcc: "gcc",
   "musl-gcc": "musl-tools",
+  ...(IS_FULL ? { dockerd: "docker.io", kubectl: "kubernetes-client" } : {}),
 }
-
-/** What takes minutes more: the containerd of today besides Debian's, an API server, the largest blobs. */
-const IS_FULL = process.env["TEST_SCALE"] === "full"
 
 /** Go programs that Debian does not have, or not as late, by name; half a minute to two minutes to build, once. */
 const GO_PROGRAMS: Readonly<Record<string, string>> = {

@@ -21,7 +21,8 @@ const BLOCKS: Readonly<Record<string, string>> = {
   "docs/configuration.md: Configuration": "here",
   "docs/install.md: The program": ".ci/run",
   "docs/install.md: Under systemd": "install.test.ts",
-  "docs/install.md: In a container": "needs a Docker daemon; test/deploy/image.test.ts runs the image",
+  "docs/install.md: In a container":
+    "`docker build` needs registries elsewhere; test/deploy/image.test.ts runs the image",
   "docs/install.md: On Kubernetes": "install.test.ts, and kubernetes.test.ts",
   "docs/ipfs.md: The Kubo node": "ipfs.test.ts",
   "docs/ipfs.md: Looking after it": "here",

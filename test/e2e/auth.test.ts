@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Authority, createAuthority, type Pair } from "../helpers/certificates.ts"
 import { describeContainerd } from "../helpers/containerd.ts"
+import { describeDocker } from "../helpers/docker.ts"
 import { type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { skopeo } from "../helpers/lab.ts"
 import { needs, output, run } from "../helpers/programs.ts"
@@ -85,6 +86,18 @@ describe.skipIf(required.isMissing)(`pulling with a password from the binary${re
       expect((await login("bob", "wrong")).stderr).toContain("invalid username/password")
       expect(await login("bob", "bob's")).toMatchObject({ code: 0, stdout: "Login Succeeded!\n" })
       expect(await copy(facade, null, ...kept)).toMatchObject({ code: 0 })
+    })
+  })
+
+  describeDocker("with docker", (run) => {
+    const login = async (password: string) =>
+      await run("docker", "login", "--username", "bob", "--password", password, facade.host)
+
+    test("logs in, and pulls with what it has kept", async () => {
+      expect(await run("docker", "pull", image(facade))).not.toMatchObject({ code: 0 })
+      expect((await login("wrong")).stderr).toContain("401 Unauthorized")
+      expect((await login("bob's")).stdout).toContain("Login Succeeded")
+      expect(await run("docker", "pull", "--quiet", image(facade))).toMatchObject({ code: 0 })
     })
   })
 

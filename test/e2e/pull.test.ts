@@ -5,6 +5,7 @@ import { createBuildah } from "../helpers/buildah.ts"
 import { runIn, unpackBundle } from "../helpers/bundle.ts"
 import { type Containerd, startContainerd } from "../helpers/containerd.ts"
 import { CONTAINERDS } from "../helpers/containerd-process.ts"
+import { describeDocker } from "../helpers/docker.ts"
 import type { RunningFacade } from "../helpers/facade.ts"
 import { DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from "../helpers/images.ts"
 import {
@@ -122,6 +123,27 @@ describe.skipIf(required.isMissing)(`a composed image${required.note}`, () => {
       })
     },
   )
+
+  describeDocker("in docker", (run) => {
+    const names = NAMES.filter((name) => !formsOf(name).includes("zstd.tar.zst"))
+    test.each(names)("%s is pulled, and runs", async (name) => {
+      const reference = `${facade.host}/fixed/${name}:latest`
+      expect(await run("docker", "pull", "--quiet", reference)).toEqual({
+        code: 0,
+        stdout: `${reference}\n`,
+        stderr: "",
+      })
+
+      const [pulled] = JSON.parse((await run("docker", "image", "inspect", reference)).stdout)
+      const raw = await skopeoInspect(facade, name, "--raw")
+      expect(pulled.Id).toBe((JSON.parse(raw) as ManifestJson).config.digest)
+      expect(await run("docker", "run", "--rm", reference)).toEqual({
+        code: 0,
+        stdout: programOutput(formsOf(name)),
+        stderr: "",
+      })
+    })
+  })
 
   describe.each(CONTAINERDS)("in $daemon", (programs) => {
     const { isMissing, note } = needs(programs.daemon, programs.ctr, "root")

@@ -5,6 +5,7 @@ import { baseLayout } from "../../examples/quickstart/make-base.ts"
 import { showProgram } from "../../examples/quickstart/show-program.ts"
 import { unpackBundle } from "../helpers/bundle.ts"
 import { startContainerd } from "../helpers/containerd.ts"
+import { describeDocker } from "../helpers/docker.ts"
 import { eventually, needs, output, run } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
@@ -96,6 +97,14 @@ describe("the quickstart", () => {
 
     expect(await output(["sh", "-c", pull], { env: containerd.env })).toContain("done")
     await containerd.stop()
+  })
+
+  describeDocker("its image", (runWithDocker) => {
+    test("is pulled and run by docker as it is told", async () => {
+      const { code, stdout } = await runWithDocker("sh", "-c", pasted(quickstart.text, "docker")[0] ?? "")
+
+      expect([code, stdout.endsWith(PRINTED)]).toEqual([0, true])
+    })
   })
 
   test("tells what to do when its port is taken", async () => {
