@@ -61,10 +61,10 @@ export function createLogger(options: LoggerOptions): Logger {
       if (!isWanted(entryLevel)) return
       const repeated = leftOut(entryLevel, message, cause)
       if (repeated === null) return
-      const now = Date.now()
-      if (!isPlaced(entryLevel)) return writeLater(() => formatLine(options, entryLevel, message, fields, now))
+      const ms = Date.now()
+      if (!isPlaced(entryLevel)) return writeLater(() => formatLine(options, entryLevel, message, fields, ms))
       const all = { ...callerOf(log), ...fields, ...(repeated === 0 ? {} : { repeated }) }
-      write(formatLine(options, entryLevel, message, all, now))
+      write(formatLine(options, entryLevel, message, all, ms))
     }
     return log
   }
