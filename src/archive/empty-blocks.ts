@@ -21,7 +21,7 @@ const DYNAMIC = [
 ].join("")
 
 /** By how many bits of a last byte they fill: 10 bits for each block, and 91 for one. */
-const BLOCKS: readonly string[] = [
+const BLOCKS = [
   "",
   DYNAMIC + FIXED.repeat(3),
   FIXED,
@@ -30,16 +30,20 @@ const BLOCKS: readonly string[] = [
   DYNAMIC + FIXED,
   FIXED.repeat(3),
   DYNAMIC + FIXED.repeat(2),
-]
+].map(toBytes)
+
+function toBytes(bits: string): Uint8Array {
+  const bytes = new Uint8Array(Math.ceil(bits.length / 8))
+  for (const [at, bit] of [...bits].entries()) if (bit === "1") bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7))
+  return bytes
+}
 
 /**
  * Blocks without content that end after so many bits of their last byte, 0 to 7, and the rest of that byte from `last`:
  * before blocks that begin in the middle of a byte, so that these are decoded as what they are where they are.
  */
 export function emptyBlocks(bits: number, last: number): Uint8Array {
-  const text = BLOCKS[bits] ?? ""
-  const bytes = new Uint8Array(Math.ceil(text.length / 8))
-  for (const [at, bit] of [...text].entries()) if (bit === "1") bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7))
+  const bytes = BLOCKS[bits]?.slice() ?? new Uint8Array(0)
   const end = bytes.byteLength - 1
   if (end >= 0) bytes[end] = (bytes[end] ?? 0) | (last & (0xff << bits))
   return bytes

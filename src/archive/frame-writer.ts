@@ -1,11 +1,8 @@
 import type { DeflateProgress } from "./decoder.ts"
 import { DeflateTrail, type Place } from "./deflate-trail.ts"
-import { FRAME_BYTES, type PackedFrame } from "./frame.ts"
+import { FRAME_BYTES, PACK_LEVEL, type PackedFrame } from "./frame.ts"
 import { WINDOW_BYTES } from "./inflate-part.ts"
 import { packSpan } from "./span.ts"
-
-/** Fast, and nearly as small as what layers are usually sent as. */
-const LEVEL = 1
 
 /**
  * Cuts an archive into frames. What came in blocks of deflate is kept as it came, wherever it can be cut between them;
@@ -100,7 +97,7 @@ export class FrameWriter {
 }
 
 const compress = async (content: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> =>
-  owned(await Bun.zstdCompress(content, { level: LEVEL }))
+  owned(await Bun.zstdCompress(content, { level: PACK_LEVEL }))
 
 function frameOf(compressed: Uint8Array<ArrayBuffer>, content: Uint8Array<ArrayBuffer>, start: number): PackedFrame {
   const packed = compressed.byteLength < content.byteLength ? compressed : content.slice()

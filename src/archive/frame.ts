@@ -17,6 +17,9 @@ export interface PackedFrame {
   readonly packed: Uint8Array<ArrayBuffer>
 }
 
+/** Of zstd: fast, and nearly as small as what layers are usually sent as. */
+export const PACK_LEVEL = 1
+
 /** The most content that one frame holds. */
 export const FRAME_BYTES = 512 * 1024
 

@@ -9,7 +9,7 @@ export const WINDOW_BYTES = 32 * 1024
 /** Blocks of deflate from the middle of a stream. */
 export interface BlockRun {
   readonly source: Uint8Array
-  /** How many bits of the first byte belong to what is before, 0 to 7, or all 8. */
+  /** How many bits of the first byte, 1 to 8, belong to what is before. */
   readonly skip: number
   /** What the blocks may refer to. */
   readonly window: Uint8Array

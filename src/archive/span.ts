@@ -1,4 +1,5 @@
 import { findBlockStart } from "./block-start.ts"
+import { PACK_LEVEL } from "./frame.ts"
 import { inflatePart } from "./inflate-part.ts"
 
 /**
@@ -11,7 +12,6 @@ import { inflatePart } from "./inflate-part.ts"
  */
 const HEAD_BYTES = 5
 const MAX_SKIP = 8
-const LEVEL = 1
 /** Of the blocks: a window that is larger is not worth keeping. */
 const MAX_WINDOW_SHARE = 1 / 4
 
@@ -19,7 +19,7 @@ const MAX_WINDOW_SHARE = 1 / 4
 export function packSpan(source: Uint8Array, window: Uint8Array, content: Uint8Array): Uint8Array<ArrayBuffer> | null {
   const skip = findBlockStart(source, window, content)
   if (skip === null) return null
-  const packedWindow = Bun.zstdCompressSync(window, { level: LEVEL })
+  const packedWindow = Bun.zstdCompressSync(window, { level: PACK_LEVEL })
   if (packedWindow.byteLength > source.byteLength * MAX_WINDOW_SHARE) return null
   const packed = new Uint8Array(HEAD_BYTES + packedWindow.byteLength + source.byteLength)
   packed[0] = skip

@@ -10,7 +10,6 @@ const NOTHING = new Uint8Array(0)
 class ZlibDecoder {
   readonly #engine: ZlibEngine
   readonly #output = new Uint8Array(OUTPUT_BYTES)
-  #piece: Uint8Array = NOTHING
   /** What the last run has used of the piece, and whether it has stopped with room for more. */
   taken: Uint8Array = NOTHING
   hasStopped = false
@@ -20,7 +19,6 @@ class ZlibDecoder {
   }
 
   write(piece: Uint8Array): void {
-    this.#piece = piece
     this.#engine.write(piece)
   }
 
@@ -31,10 +29,11 @@ class ZlibDecoder {
 
   /** Null: it takes no more of the last piece. */
   run(flush: number): Uint8Array | null {
-    const { used } = this.#engine
+    const before = this.rest
     const given = this.#engine.run(flush, this.#output)
-    this.taken = this.#piece.subarray(used, this.#engine.used)
-    this.hasStopped = given < OUTPUT_BYTES && this.#engine.used < this.#piece.byteLength
+    const left = this.rest.byteLength
+    this.taken = before.subarray(0, before.byteLength - left)
+    this.hasStopped = given < OUTPUT_BYTES && left > 0
     return given === 0 && this.taken.byteLength === 0 ? null : this.#output.subarray(0, given)
   }
 
@@ -74,9 +73,8 @@ export class GzipDecoder implements Decoder {
   }
 
   #run(): Uint8Array | null {
-    const isFine = this.#stops < BLOCKS || this.#given > this.#stops * SMALL_BLOCK_BYTES
-    this.#stopsBetweenBlocks = isFine
-    const bytes = this.#decoder.run(isFine ? constants.Z_BLOCK : constants.Z_NO_FLUSH)
+    this.#stopsBetweenBlocks = this.#stops < BLOCKS || this.#given > this.#stops * SMALL_BLOCK_BYTES
+    const bytes = this.#decoder.run(this.#stopsBetweenBlocks ? constants.Z_BLOCK : constants.Z_NO_FLUSH)
     this.#given += bytes?.byteLength ?? 0
     if (this.#decoder.hasStopped) this.#stops += 1
     return bytes
