@@ -5,7 +5,7 @@ import { createAuthority } from "../helpers/certificates.ts"
 import { crawl } from "../helpers/crawl.ts"
 import { BINARY, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { type KuboServer, startKuboServer } from "../helpers/kubo-server.ts"
-import { fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
+import { commandsUnder, fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
 import { needs, output, startServer } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
@@ -45,8 +45,7 @@ test("every block of commands in the documentation is run by a test that is know
   expect([...new Set(found)].sort()).toEqual(Object.keys(BLOCKS).sort())
 })
 
-const commandsOf = (page: string, heading: string): string =>
-  fencesOf(readPage(page)).find((fence) => fence.heading === heading && fence.language === "sh")?.text ?? ""
+const commandsOf = (page: string, heading: string): string => commandsUnder(readPage(page), heading)[0] ?? ""
 
 const bash = needs("bash")
 const runIn = async (cwd: string, script: string) =>

@@ -4,23 +4,20 @@ import { join } from "node:path"
 import { KUBERNETES } from "../../deploy/kubernetes/generate.ts"
 import { parseManifests, pick, podOf } from "../helpers/chart.ts"
 import { BINARY } from "../helpers/facade.ts"
-import { fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
+import { commandsUnder, ROOT, readPage } from "../helpers/markdown.ts"
 import { needs, output } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
 setDefaultTimeout(60_000)
 
 const page = readPage("docs/install.md")
-const fences = fencesOf(page)
-const commandsUnder = (heading: string) =>
-  fences.filter((fence) => fence.heading === heading && fence.language === "sh")
 
 describe("docs/install.md", () => {
   const bash = needs("bash")
   test.skipIf(bash.isMissing)(`installs a unit whose configuration is valid${bash.note}`, async () => {
     const dir = tempDir()
     mkdirSync(join(dir, "var/lib/registry-facade"), { recursive: true })
-    const [{ text } = { text: "" }] = commandsUnder("Under systemd")
+    const [text = ""] = commandsUnder(page, "Under systemd")
     const script = text
       .replaceAll(/(?<![\w.])\/(usr|etc|var)\//g, `${dir}/$1/`)
       .replaceAll("dist/registry-facade", BINARY)
@@ -35,7 +32,7 @@ describe("docs/install.md", () => {
   const openssl = needs("bash", "openssl")
   test.skipIf(openssl.isMissing)(`makes a certificate for the name that the chart uses${openssl.note}`, async () => {
     const dir = tempDir()
-    const text = commandsUnder("On Kubernetes")[0]?.text ?? ""
+    const text = commandsUnder(page, "On Kubernetes")[0] ?? ""
 
     expect(await output(["bash", "-euc", text], { cwd: dir })).toContain("facade-tls/tls.crt: OK")
     const names = await output(["openssl", "x509", "-in", "facade-tls/tls.crt", "-noout", "-ext", "subjectAltName"], {
@@ -48,7 +45,7 @@ describe("docs/install.md", () => {
   test.skipIf(helm.isMissing)(
     `shows a command of Helm that renders the chart with the values above it${helm.note}`,
     async () => {
-      const text = commandsUnder("On Kubernetes")[1]?.text ?? ""
+      const text = commandsUnder(page, "On Kubernetes")[1] ?? ""
       const dir = tempDir()
       const script = text
         .replaceAll(/^kubectl (?:[^\\\n]|\\\n)*$/gm, "")

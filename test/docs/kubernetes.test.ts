@@ -2,16 +2,14 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { symlinkSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { type KubeApiserver, startKubeApiserver } from "../helpers/kube-apiserver.ts"
-import { fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
+import { commandsUnder, ROOT, readPage } from "../helpers/markdown.ts"
 import { findProgram, needs, output } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
 setDefaultTimeout(180_000)
 
 const page = readPage("docs/install.md")
-const [certificates, withHelm, plain] = fencesOf(page)
-  .filter(({ heading, language }) => heading === "On Kubernetes" && language === "sh")
-  .map(({ text }) => text)
+const [certificates, withHelm, plain] = commandsUnder(page, "On Kubernetes")
 
 const required = needs("bash", "openssl", "kubectl", "helm", "kube-apiserver-alone")
 describe.skipIf(required.isMissing)(`the commands for Kubernetes, at a real API server${required.note}`, () => {

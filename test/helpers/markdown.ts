@@ -30,3 +30,9 @@ export function fencesOf(page: string): readonly Fence[] {
   }
   return fences
 }
+
+/** The blocks of shell commands below a heading, in their order. */
+export const commandsUnder = (page: string, heading: string): readonly string[] =>
+  fencesOf(page)
+    .filter((fence) => fence.heading === heading && fence.language === "sh")
+    .map(({ text }) => text)

@@ -125,6 +125,7 @@ describe.skipIf(openssl.isMissing)(`certificates of upstreams${openssl.note}`, (
     expect(failure).toContain("Cannot use the ca of localhost:1")
     expect(failure).toContain("it holds no PEM certificate")
   })
+
   test("a ca of Redis that is missing, or holds no certificate, keeps the facade from starting", async () => {
     const ca = join(dir, "redis-ca.pem")
     const redis = { enabled: true, singleHostAddr: "127.0.0.1:1", useTLS: true, ca }
