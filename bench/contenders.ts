@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { freePort } from "../test/helpers/free-port.ts"
 import { type Content, OCI_MANIFEST } from "../test/helpers/images.ts"
 import { blobFile, type FileContent, type Material } from "./material.ts"
-import { freePort, type ServerProcess, startServer } from "./server-process.ts"
+import { type ServerProcess, startServer } from "./server-process.ts"
 
 /** The compiled program. */
 export const BINARY = join(import.meta.dir, "../dist/registry-facade")

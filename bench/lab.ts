@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
+import { freePort } from "../test/helpers/free-port.ts"
 import { type Contender, type FileServer, prepareFacade, startFacade, startFiles } from "./contenders.ts"
 import { type Material, makeMaterial } from "./material.ts"
 import type { Plan } from "./plan.ts"
-import { freePort } from "./server-process.ts"
 import { startUpstream, type Upstream } from "./upstream.ts"
 
 /** What the contenders are measured with. */

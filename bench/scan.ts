@@ -1,12 +1,13 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { freePort } from "../test/helpers/free-port.ts"
 import { image, opaqueLayer } from "../test/helpers/images.ts"
 import { BINARY } from "./contenders.ts"
 import type { Lab } from "./lab.ts"
 import { type FileLayer, writeFileLayer } from "./layered-files.ts"
 import { blobFile } from "./material.ts"
 import { median } from "./median.ts"
-import { freePort, type ServerProcess, startServer } from "./server-process.ts"
+import { type ServerProcess, startServer } from "./server-process.ts"
 
 export interface ScanResult {
   /** Of the archive, uncompressed. */

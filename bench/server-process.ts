@@ -102,10 +102,3 @@ function statusBytes(pid: number, key: string): number {
   const kilobytes = new RegExp(`^${key}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
   return Number(kilobytes ?? 0) * 1024
 }
-
-/** A port that is free now. */
-export function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  probe.stop(true)
-  return probe.port
-}

@@ -1,5 +1,6 @@
 import { join } from "node:path"
-import { freePort, type ServerProcess, startServer } from "./server-process.ts"
+import { freePort } from "../test/helpers/free-port.ts"
+import { type ServerProcess, startServer } from "./server-process.ts"
 
 /** A registry that counts what it is asked for. */
 export interface Upstream {

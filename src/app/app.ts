@@ -139,6 +139,12 @@ class App implements RunningApp {
     const openFiles = new OpenFilesWatch(tools)
     const ports = { tools, mayShare, openFiles }
     const { blobserve, registry } = this.#config
+    // Pulls come last, so that none fails because another port is taken and the process ends again
+    for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
+    if (blobserve !== null && files !== null) {
+      this.#blobserve = listenBlobserve(blobserve, files.handle, ports)
+      this.#serving.push(this.#blobserve)
+    }
     if (registry !== null) {
       const facade = () => current.images
       const access = { authenticator: () => login.authenticator, isPrivate: () => login.isPrivate }
@@ -147,11 +153,6 @@ class App implements RunningApp {
       this.#registry = await openRegistryPort(registry, handle, ports)
       this.#serving.push(this.#registry, ...listenWithoutTls(this.#config, handle, ports))
     }
-    if (blobserve !== null && files !== null) {
-      this.#blobserve = listenBlobserve(blobserve, files.handle, ports)
-      this.#serving.push(this.#blobserve)
-    }
-    for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
     void openFiles.run(() => [...this.#serving, ...this.#operation], this.#background.signal)
   }
 

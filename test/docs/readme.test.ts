@@ -2,6 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { type Containerd, startContainerd } from "../helpers/containerd.ts"
 import { BINARY } from "../helpers/facade.ts"
+import { freePort } from "../helpers/free-port.ts"
 import { type Fence, fencesOf, ROOT, readPage } from "../helpers/markdown.ts"
 import { needs, output } from "../helpers/programs.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
@@ -29,14 +30,6 @@ function stepsOf(blocks: readonly Fence[]): readonly Step[] {
 
 /** Programs that a block says it needs. */
 const needed = (commands: string): readonly string[] => /^# needs (.*)/.exec(commands)?.[1]?.split(/, | and /) ?? []
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  const { port } = listener
-  listener.stop(true)
-  return port
-}
 
 describe("README.md", () => {
   test("shows the two commands on its first screen", async () => {
@@ -84,8 +77,8 @@ describe("the example with a real registry", () => {
     const dir = join(tempDir(), "demo")
     const places: readonly (readonly [string, string])[] = [
       ["/tmp/facade-demo", dir],
-      ["localhost:5000", `localhost:${await freePort()}`],
-      ["31751", String(await freePort())],
+      ["localhost:5000", `localhost:${freePort()}`],
+      ["31751", String(freePort())],
       ["dist/registry-facade", BINARY],
     ]
     const placed = (text: string) => places.reduce((moved, [from, to]) => moved.replaceAll(from, to), text)

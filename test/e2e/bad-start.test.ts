@@ -99,13 +99,14 @@ describe("run", () => {
     expect([taken.code, taken.leftover]).toEqual([1, []])
   })
 
-  test("leaves nothing behind when the second of its ports is taken", async () => {
+  test("serves nobody, and leaves nothing behind, when the port for metrics is taken", async () => {
     const other = await startFacade({ mode: "binary", specs: {} })
     const config = { prometheusAddr: other.host, registry: { port: 0, host: "127.0.0.1" } }
     const taken = await start({ "config.json": JSON.stringify(config) })
     await other.stop()
 
     expect(taken.stderr).toContain(`Cannot listen on ${other.host}, it is taken`)
+    expect(taken.stderr).not.toContain("registry server listening")
     expect([taken.code, taken.leftover]).toEqual([1, []])
   })
 })

@@ -2,8 +2,9 @@ import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { type FacadeOptions, type RunningFacade, startFacade } from "./facade.ts"
 import { type FaultyUpstream, startFaultyUpstream } from "./faulty-upstream.ts"
+import { freePort } from "./free-port.ts"
 import type { Content, TestImage } from "./images.ts"
-import { freePort, scrape } from "./metrics.ts"
+import { scrape } from "./metrics.ts"
 
 export interface FaultyFacade {
   readonly upstream: FaultyUpstream

@@ -1,12 +1,5 @@
 import { eventually } from "./programs.ts"
 
-/** Nobody else takes it between here and the facade's start, or its start fails loudly. */
-export function freePort(): number {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  server.stop(true)
-  return server.port
-}
-
 /** Samples by their name and labels. */
 export const samples = (text: string): ReadonlyMap<string, number> =>
   new Map(

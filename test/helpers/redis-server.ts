@@ -69,8 +69,7 @@ export async function startRedis(
 
 /** Redis Cluster: three masters that share the keys. */
 export async function startRedisCluster(): Promise<readonly RedisServer[]> {
-  // Each also listens at its port + 10000
-  const ports = Array.from({ length: 3 }, () => (freePort() % 40_000) + 10_000)
+  const ports = Array.from({ length: 3 }, () => freePort()) // each also listens at its port + 10000
   const servers = await Promise.all(
     ports.map(async (port) => await startRedis(["--cluster-enabled", "yes", "--appendonly", "no"], { port })),
   )

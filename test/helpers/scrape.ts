@@ -1,10 +1,3 @@
-/** Nobody else takes it between here and its use, or that fails loudly. */
-export function freePort(): number {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  server.stop(true)
-  return server.port
-}
-
 /** Samples of /metrics by their name and labels, without the product's prefix. */
 export async function scrape(address: string): Promise<ReadonlyMap<string, number>> {
   const text = await (await fetch(`http://${address}/metrics`)).text()

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { freePort } from "../helpers/free-port.ts"
 import { sha256 } from "../helpers/images.ts"
 import { hasLogged, holdTransfer } from "../helpers/operation.ts"
 import { until } from "../helpers/until.ts"
@@ -31,12 +32,6 @@ const signal = ({ pid }: RunningFacade, name: NodeJS.Signals) => process.kill(pi
 /** On a connection of its own, as a new client's. */
 const connect = async ({ url }: RunningFacade) =>
   await fetch(`${url}/v2/`, { headers: { connection: "close" }, keepalive: false }).then(({ status }) => status)
-
-async function freePort(): Promise<number> {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  server.stop(true)
-  return server.port
-}
 
 describe("SIGTERM", () => {
   test("D-15 a transfer that runs is completed, new connections are refused, and the process ends with 0", async () => {
@@ -104,7 +99,7 @@ describe("a successor", () => {
   })
 
   test("A-64 D-15 shares the port during an update: pulls are completed by the old one, new ones get the new one, none is refused or reset", async () => {
-    const port = await freePort()
+    const port = freePort()
     const transfer = await holdTransfer(upstream())
     const options = { specs: { slow: transfer.spec, ...SPECS }, registry: { port }, args: ["--share-ports"] }
     const config = { shutdown: { delay: "200ms", grace: "60s" } }

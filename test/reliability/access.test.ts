@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { freePort } from "../helpers/free-port.ts"
 import { image, opaqueLayer, type TestImage } from "../helpers/images.ts"
 import { requireLogin } from "../helpers/login-server.ts"
 import { type PullServer, startPullServer } from "../helpers/pull-server.ts"
-import { freePort, scrape } from "../helpers/scrape.ts"
+import { scrape } from "../helpers/scrape.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
 const NAMES = ["a", "b", "c", "d"] as const

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { connect, createServer } from "node:net"
 import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
+import { freePort } from "../helpers/free-port.ts"
 import { image, opaqueLayer, sha256, type TestImage } from "../helpers/images.ts"
 import { IMPATIENT } from "../helpers/impatient.ts"
-import { freePort, scrape } from "../helpers/scrape.ts"
+import { scrape } from "../helpers/scrape.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
