@@ -1,3 +1,4 @@
+import { mayBeginBlock } from "./block-header.ts"
 import { inflatePart } from "./inflate-part.ts"
 
 /** So much of what follows decides. */
@@ -13,6 +14,7 @@ export function findBlockStart(source: Uint8Array, window: Uint8Array, content: 
   const sample = source.subarray(0, SOURCE_BYTES)
   const output = new Uint8Array(Math.min(SAMPLE_BYTES, content.byteLength))
   const possible = [1, 2, 3, 4, 5, 6, 7, 8].filter((skip) => {
+    if (!mayBeginBlock(sample, skip)) return false
     const filled = inflatePart({ source: sample, skip, window }, output)
     return filled !== null && Buffer.compare(output.subarray(0, filled), content.subarray(0, filled)) === 0
   })
