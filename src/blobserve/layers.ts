@@ -116,7 +116,7 @@ export class Layers {
   async #scan(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
     const release = await this.#slots.acquire(this.#shutdown.signal)
     try {
-      return { ...(await this.#keep(source, layer)), isKept: true }
+      return await this.#keep(source, layer)
     } catch (error) {
       if (!(error instanceof StoreBypass)) throw error // the store has told why
       return { ...(await this.#pass(source, layer)), isKept: false }
@@ -125,15 +125,19 @@ export class Layers {
     }
   }
 
-  async #keep(source: LayerSource, layer: OpenLayer): Promise<KeptLayer> {
+  async #keep(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
     const { kept, store } = this.#options
     const { digest, size } = source.descriptor
     const growing = new GrowingLayer(await store.spool(Math.ceil(size * PACK_GROWTH) + PACK_EXTRA))
     layer.grow(growing.entries, growing)
     try {
       const bytes = await this.#read(source, layer, async (batch) => await growing.take(batch))
-      const pack = await growing.keep()
-      const found = await kept.keep(digest, { index: new LayerIndex(bytes), bytes, pack })
+      const index = new LayerIndex(bytes)
+      layer.complete({ index, pack: growing }) // nobody has to wait until the disk confirms what was verified
+      const found = await growing
+        .keep()
+        .then(async (pack) => ({ ...(await kept.keep(digest, { index, bytes, pack })), isKept: true }))
+        .catch((error) => this.#unkept(source, index, error))
       layer.complete(found) // before what has grown is closed, so that there is always something to read
       return found
     } finally {
@@ -141,9 +145,19 @@ export class Layers {
     }
   }
 
+  /** What its contents need was found out, but the disk did not take them after all. */
+  #unkept(source: LayerSource, index: LayerIndex, error: unknown): ReadLayer {
+    if (!(error instanceof StoreBypass)) throw error // the store has told why
+    return { index, pack: this.#passingPack(source), isKept: false }
+  }
+
+  #passingPack(source: LayerSource): PassingPack {
+    return new PassingPack({ source, limits: this.#options.policy.limits, slots: this.#passing })
+  }
+
   async #pass(source: LayerSource, layer: OpenLayer): Promise<KeptLayer> {
     const entries = new LayerEntries()
-    const pack = new PassingPack({ source, limits: this.#options.policy.limits, slots: this.#passing })
+    const pack = this.#passingPack(source)
     layer.grow(entries, pack)
     const bytes = await this.#read(source, layer, async (batch) => {
       for (const packed of batch.packed) packed.buffer.transfer(0) // given back now, not when the collector finds it

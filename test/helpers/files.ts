@@ -71,6 +71,9 @@ export async function startFiles(options: FileServerOptions = {}): Promise<FileS
   }
 }
 
+const FILES = "blob HTTP server listening"
+const REGISTRY = "HTTP registry server listening"
+
 type Running = Pick<FileServer, "url" | "registry" | "pid" | "stop">
 
 async function startSource(
@@ -92,19 +95,26 @@ async function startSource(
 async function startBinary(
   file: string,
   logs: Record<string, unknown>[],
-  { wrapper = [] }: FileServerOptions,
+  { config = {}, wrapper = [] }: FileServerOptions,
 ): Promise<Running> {
   const child = Bun.spawn([...wrapper, BINARY, "-v", "run", file], { stderr: "pipe", stdout: "ignore" })
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const last = config["registry"] === undefined ? FILES : REGISTRY
   void readLog(child.stderr, (entry) => {
     logs.push(entry)
-    if (entry["message"] === "blob HTTP server listening") resolve(`http://${entry["addr"]}`)
+    if (entry["message"] === last) resolve()
   }).then(() => reject(new Error(`The server has ended: ${JSON.stringify(logs)}`)))
   const stop = async () => {
     child.kill("SIGKILL")
     await child.exited
   }
-  const url = await promise
-  const registry = logs.find(({ message }) => message === "HTTP registry server listening")?.["addr"]
-  return { url, registry: registry === undefined ? "" : `http://${registry}`, pid: child.pid, stop }
+  await promise
+  const addressOf = (name: string) => logs.find(({ message }) => message === name)?.["addr"]
+  const registry = addressOf(REGISTRY)
+  return {
+    url: `http://${addressOf(FILES)}`,
+    registry: registry === undefined ? "" : `http://${registry}`,
+    pid: child.pid,
+    stop,
+  }
 }
