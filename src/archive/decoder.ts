@@ -2,8 +2,10 @@
 export interface Decoder {
   /** The next piece; all that the one before gives has been read. */
   write(piece: Uint8Array): void
-  /** The next bytes, lent until the next call; there may be none of them. Null: there are no more before another piece. */
-  read(): Uint8Array | null
+  /**
+   * The next bytes, in `room` or in the piece; there may be none of them. Null: there are no more before another piece.
+   */
+  read(room: Room): Uint8Array | null
   /** How the last `read` got on; null where the content is not in blocks of deflate. */
   readonly deflate: DeflateProgress | null
   /** Throws when the last piece was not the end. */
@@ -11,11 +13,21 @@ export interface Decoder {
   close(): void
 }
 
+/** Where content is to be decoded to. */
+export interface Room {
+  /** At least one byte. */
+  readonly bytes: Uint8Array
+  /** Of so many bytes nobody needs to know where blocks end in them, if they are decoded faster then. */
+  readonly unwatched: number
+}
+
 export interface DeflateProgress {
   /** What was used of the last piece. */
   readonly taken: Uint8Array
   /** True where it has stopped after the last bit of a block (RFC 1951, 3.2.3), or of the header of a member of gzip. */
   readonly isBetweenBlocks: boolean
+  /** False: it would not have stopped there. */
+  readonly isWatched: boolean
 }
 
 /** For what is not compressed. */

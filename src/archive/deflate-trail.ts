@@ -17,6 +17,8 @@ const SOURCE_BYTES = FRAME_BYTES
 const MIN_CONTENT = FRAME_BYTES / 4
 /** The end of one member of gzip and the header of the next (RFC 1952, 2.3); nothing can be decoded across them. */
 const SEAM_BYTES = 18
+/** What every member begins with. */
+const MEMBER = Buffer.from([0x1f, 0x8b, 8])
 
 /** The compressed source of a frame that is being filled, and the places where it can be cut. */
 export class DeflateTrail {
@@ -27,9 +29,19 @@ export class DeflateTrail {
   #places: Place[] = []
   /** The frame begins with a block; its bits begin in the first byte of the source, or with the second. */
   #beginsBlock = false
+  /** Not all places are known of what is before the first one. */
+  #hasUnwatched = false
+  /** There was a seam in the frame before, or what may be one. */
+  #expectsSeams = false
+
+  /** True: there will be places enough behind what comes next. What is behind a place is known in all its parts. */
+  get needsNoPlaces(): boolean {
+    return this.#beginsBlock && !this.#expectsSeams && this.#places.length === 0
+  }
 
   /** Told of each step of the decoder, before its content is added. */
-  took({ taken }: DeflateProgress, hasContent: boolean): void {
+  took({ isWatched, taken }: DeflateProgress, hasContent: boolean): void {
+    this.#hasUnwatched ||= !isWatched
     if (this.#filled + taken.byteLength > SOURCE_BYTES) this.lose()
     if (taken.byteLength > SOURCE_BYTES) return
     this.#source.set(taken, this.#filled)
@@ -58,20 +70,30 @@ export class DeflateTrail {
 
   /** Where the frame is best cut once it is full. Null: anywhere. */
   best(): Place | null {
-    const seam = this.#places.find(isSeam)
-    if (seam !== undefined && seam.content >= MIN_CONTENT) return seam
-    const last = this.#places.at(-1)
-    return last !== undefined && last.content >= MIN_CONTENT ? last : null
+    const places = this.#places.filter(({ content }) => content >= MIN_CONTENT)
+    // What is before the first block cannot be kept as it is, but all that follows can
+    const best = this.#beginsBlock ? (places.find(isSeam) ?? places.at(-1)) : places[0]
+    return best ?? null
   }
 
   /** The source of all content before the place, from the byte before its first one. Null: it cannot be decoded by itself. */
   until(place: Place): Uint8Array | null {
-    const hasSeam = this.#places.some((before) => before.content < place.content && isSeam(before))
-    return this.#beginsBlock && !hasSeam ? this.#source.subarray(0, place.end) : null
+    return this.#beginsBlock && !this.#hasSeam(place) ? this.#source.subarray(0, place.end) : null
+  }
+
+  /** True also where there may be one: every 16 millionth place looks so. */
+  #hasSeam({ content, end }: Place): boolean {
+    return (
+      this.#places.some((before) => before.content < content && isSeam(before)) ||
+      (this.#hasUnwatched && Buffer.from(this.#source.buffer, 0, end).includes(MEMBER))
+    )
   }
 
   /** The next frame begins there. */
-  cut({ content, start: next }: Place): void {
+  cut(place: Place): void {
+    const { content, start: next } = place
+    this.#expectsSeams = isSeam(place) || this.#hasSeam(place)
+    this.#hasUnwatched = false
     const dropped = next - 1
     this.#places = this.#places
       .filter((candidate) => candidate.content > content)
@@ -83,6 +105,7 @@ export class DeflateTrail {
   /** The next frame begins anywhere, or the source is not known any more. */
   lose(): void {
     this.#beginsBlock = false
+    this.#hasUnwatched = false
     this.#filled = 0
     this.#contentEnd = 0
     this.#places = []

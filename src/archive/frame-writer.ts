@@ -1,8 +1,12 @@
-import type { DeflateProgress } from "./decoder.ts"
+import { findBlockStart } from "./block-start.ts"
+import type { DeflateProgress, Room } from "./decoder.ts"
 import { DeflateTrail, type Place } from "./deflate-trail.ts"
 import { FRAME_BYTES, PACK_LEVEL, type PackedFrame } from "./frame.ts"
 import { WINDOW_BYTES } from "./inflate-part.ts"
 import { packSpan } from "./span.ts"
+
+/** From here on it is looked where blocks end: at one of these places the frame will be cut. */
+const WATCHED_FROM = (FRAME_BYTES / 8) * 5
 
 /**
  * Cuts an archive into frames. What came in blocks of deflate is kept as it came, wherever it can be cut between them;
@@ -18,6 +22,8 @@ export class FrameWriter {
   #start = 0
   #packOffset = 0
   #collected = 0
+  /** The source is slow, so that to stop between blocks costs nothing, and frames end at any time. */
+  #isSlow = false
   readonly #packing: Promise<PackedFrame>[] = []
 
   /** How much content is in the frames that were collected. */
@@ -30,29 +36,44 @@ export class FrameWriter {
     return this.#packing.length
   }
 
-  /** What a decoder has given, and how it came to it. */
+  /** For what comes next. What it is added to is made a frame first if it is full. */
+  room(): Room {
+    if (this.#filled === FRAME_BYTES) this.#cut(this.#trail.best())
+    const bytes = this.#buffer.subarray(WINDOW_BYTES + this.#filled)
+    const isWatched = this.#isSlow || !this.#trail.needsNoPlaces
+    return { bytes, unwatched: isWatched ? 0 : Math.max(0, WATCHED_FROM - this.#filled) }
+  }
+
+  /** What a decoder has given, in the room that it had or elsewhere, and how it came to it. */
   add(bytes: Uint8Array, deflate: DeflateProgress | null): void {
     if (deflate === null) this.#trail.lose()
     else this.#trail.took(deflate, bytes.byteLength > 0)
-    for (let offset = 0; offset < bytes.byteLength; ) {
-      if (this.#filled === FRAME_BYTES) this.#cut(this.#trail.best())
-      const piece = bytes.subarray(offset, offset + FRAME_BYTES - this.#filled)
-      this.#buffer.set(piece, WINDOW_BYTES + this.#filled)
-      this.#filled += piece.byteLength
-      offset += piece.byteLength
-    }
+    if (bytes.buffer === this.#buffer.buffer) this.#filled += bytes.byteLength
+    else this.#copy(bytes)
     if (deflate?.isBetweenBlocks === true) this.#trail.pause(this.#filled)
     else if (bytes.byteLength === 0) this.#trail.stall()
   }
 
+  #copy(bytes: Uint8Array): void {
+    for (let offset = 0; offset < bytes.byteLength; ) {
+      const room = this.room().bytes
+      const piece = bytes.subarray(offset, offset + room.byteLength)
+      room.set(piece)
+      this.#filled += piece.byteLength
+      offset += piece.byteLength
+    }
+  }
+
   /** Makes a frame of the blocks that have come so far, if they are worth one. */
   flushBlocks(): void {
+    this.#isSlow = true
     const place = this.#trail.best()
     if (place !== null) this.#cut(place)
   }
 
   /** Makes a frame of all that has come so far. */
   flush(): void {
+    this.flushBlocks()
     if (this.#filled > 0) this.#cut(null)
   }
 
@@ -75,14 +96,16 @@ export class FrameWriter {
     this.#begin(end)
     if (place === null) this.#trail.lose()
     else this.#trail.cut(place)
-    const packed = span === null ? compress(content) : Promise.resolve(span)
+    const packed = span?.then((bytes) => bytes ?? compress(content)) ?? compress(content)
     this.#packing.push(packed.then((bytes) => frameOf(bytes, content, start)).finally(() => this.#spare.push(buffer)))
   }
 
-  #span(place: Place, content: Uint8Array): Uint8Array<ArrayBuffer> | null {
+  /** Null: it is no span. */
+  #span(place: Place, content: Uint8Array): ReturnType<typeof packSpan> | null {
     const source = this.#trail.until(place)
     const window = this.#buffer.subarray(Math.max(0, WINDOW_BYTES - this.#start), WINDOW_BYTES)
-    return source === null ? null : packSpan(source, window, content)
+    const skip = source === null ? null : findBlockStart(source, window, content)
+    return source === null || skip === null ? null : packSpan({ skip, source, window })
   }
 
   /** Goes on with another buffer, from `end` of this one. */

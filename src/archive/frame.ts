@@ -21,7 +21,7 @@ export interface PackedFrame {
 export const PACK_LEVEL = 1
 
 /** The most content that one frame holds. */
-export const FRAME_BYTES = 512 * 1024
+export const FRAME_BYTES = 1024 * 1024
 
 /** The index of the last frame that begins at `offset` or before; -1 when there are none before it. */
 export function findFrame(frames: readonly Frame[], offset: number): number {

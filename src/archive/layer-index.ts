@@ -17,7 +17,7 @@ import type { LayerPath } from "./layer-path.ts"
  *     sha256                             32 bytes
  *     paths, links
  */
-const MAGIC = 0x3249_4c52 // "RLI2"
+const MAGIC = 0x3349_4c52 // "RLI3"
 const HEAD_BYTES = 24
 const FRAME_COLUMNS = 4
 

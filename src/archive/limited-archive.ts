@@ -46,7 +46,7 @@ export class LimitedArchive {
   /** Reads a part of the last piece. False: there is no more in it. Throws ArchiveError. */
   step(): boolean {
     const decoder = this.#decoder
-    const bytes = decoder?.read() ?? null
+    const bytes = decoder?.read(this.#frames.room()) ?? null
     if (decoder === null || bytes === null) return false
     this.#size += bytes.byteLength
     const { maxBytes, maxRatio, ratioFromBytes } = this.#limits

@@ -15,8 +15,13 @@ export interface ScanBatch {
   readonly packed: readonly Uint8Array<ArrayBuffer>[]
 }
 
-/** The next piece of the layer as it is sent, which the scan may use up; null after the last. */
-export type NextPiece = () => Promise<Uint8Array<ArrayBuffer> | null>
+/** The layer as it is sent. */
+export interface ScanInput {
+  /** The next piece; null after the last. */
+  next(): Promise<Uint8Array<ArrayBuffer> | null>
+  /** Told when nothing of the piece is needed any more. */
+  used(piece: Uint8Array<ArrayBuffer>): void
+}
 
 /** Frames that are compressed at the same time. */
 const PARALLEL = 2
@@ -31,7 +36,7 @@ const MAX_FRESH = 2000
  * layer. Rejects with ArchiveError for what is no archive, is damaged, or goes beyond the limits.
  */
 export async function scanLayer(
-  nextPiece: NextPiece,
+  input: ScanInput,
   limits: ScanLimits,
   emit: (batch: ScanBatch) => Promise<void>,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -59,15 +64,15 @@ export async function scanLayer(
       if (collector.fresh >= MAX_FRESH) await hand(0)
       if (collector.fresh >= MAX_FRESH) await flush()
     }
-    piece.buffer.transfer(0) // given back now, not when the collector finds it
+    input.used(piece)
   }
   try {
-    for (let next = nextPiece(); ; ) {
+    for (let next = input.next(); ; ) {
       if (collector.fresh > 0 && (await isIdle(next, IDLE_MS))) await flushBlocks()
       if (collector.fresh > 0 && (await isIdle(next, LONG_IDLE_MS))) await flush()
       const piece = await next
       if (piece === null) break
-      next = nextPiece()
+      next = input.next()
       await read(piece)
     }
     archive.end()

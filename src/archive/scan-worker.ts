@@ -1,5 +1,5 @@
 import { Semaphore } from "../lib/semaphore.ts"
-import { type ScanBatch, type ScanLimits, scanLayer } from "./scan-layer.ts"
+import { type ScanBatch, type ScanInput, type ScanLimits, scanLayer } from "./scan-layer.ts"
 import type { FromScanner, ToScanner } from "./scan-messages.ts"
 
 declare const self: Worker
@@ -9,16 +9,16 @@ const BATCHES = 4
 
 const post = (message: FromScanner, transfer: ArrayBuffer[] = []): void => self.postMessage(message, transfer)
 
-const input: Uint8Array<ArrayBuffer>[] = []
+const waiting: Uint8Array<ArrayBuffer>[] = []
 let isEnded = false
 let arrived = Promise.withResolvers<void>()
 
-async function nextPiece(): Promise<Uint8Array<ArrayBuffer> | null> {
-  while (input.length === 0 && !isEnded) await arrived.promise
-  const bytes = input.shift()
-  if (bytes === undefined) return null
-  post({ kind: "used", bytes: bytes.byteLength })
-  return bytes
+const input: ScanInput = {
+  next: async () => {
+    while (waiting.length === 0 && !isEnded) await arrived.promise
+    return waiting.shift() ?? null
+  },
+  used: (memory) => post({ kind: "used", bytes: memory.byteLength, memory }, [memory.buffer]),
 }
 
 const slots = new Semaphore(BATCHES)
@@ -34,7 +34,7 @@ async function emit(batch: ScanBatch): Promise<void> {
 
 async function scan(limits: ScanLimits): Promise<void> {
   try {
-    const index = await scanLayer(nextPiece, limits, emit)
+    const index = await scanLayer(input, limits, emit)
     post({ kind: "done", index }, [index.buffer])
   } catch (error) {
     post({ kind: "failed", message: error instanceof Error ? error.message : String(error) })
@@ -48,7 +48,7 @@ self.onmessage = ({ data }: MessageEvent<ToScanner>) => {
     case "taken":
       return taken.shift()?.()
     case "bytes":
-      input.push(data.bytes)
+      waiting.push(data.bytes)
       break
     case "end":
       isEnded = true

@@ -1,15 +1,12 @@
 import { constants, createGunzip, createZstdDecompress } from "node:zlib"
 import { ArchiveError } from "./archive-error.ts"
-import type { Decoder, DeflateProgress } from "./decoder.ts"
+import type { Decoder, DeflateProgress, Room } from "./decoder.ts"
 import { ZlibEngine } from "./zlib-engine.ts"
 
-const OUTPUT_BYTES = 128 * 1024
 const NOTHING = new Uint8Array(0)
 
-/** Decodes into memory that is used again. */
 class ZlibDecoder {
   readonly #engine: ZlibEngine
-  readonly #output = new Uint8Array(OUTPUT_BYTES)
   /** What the last run has used of the piece, and whether it has stopped with room for more. */
   taken: Uint8Array = NOTHING
   hasStopped = false
@@ -28,13 +25,13 @@ class ZlibDecoder {
   }
 
   /** Null: it takes no more of the last piece. */
-  run(flush: number): Uint8Array | null {
+  run(flush: number, output: Uint8Array): Uint8Array | null {
     const before = this.rest
-    const given = this.#engine.run(flush, this.#output)
+    const given = this.#engine.run(flush, output)
     const left = this.rest.byteLength
     this.taken = before.subarray(0, before.byteLength - left)
-    this.hasStopped = given < OUTPUT_BYTES && left > 0
-    return given === 0 && this.taken.byteLength === 0 ? null : this.#output.subarray(0, given)
+    this.hasStopped = given < output.byteLength && left > 0
+    return given === 0 && this.taken.byteLength === 0 ? null : output.subarray(0, given)
   }
 
   close(): void {
@@ -52,19 +49,21 @@ export class GzipDecoder implements Decoder {
   #isPadded = false
   #given = 0
   #stops = 0
-  #stopsBetweenBlocks = true
+  /** False: the blocks are so small that to stop between them takes too long. */
+  #mayStop = true
+  #isWatched = true
 
   get deflate(): DeflateProgress | null {
     const { hasStopped: isBetweenBlocks, taken } = this.#decoder
-    return this.#stopsBetweenBlocks ? { taken, isBetweenBlocks } : null
+    return this.#mayStop ? { taken, isBetweenBlocks, isWatched: this.#isWatched } : null
   }
 
   write(piece: Uint8Array): void {
     this.#decoder.write(piece)
   }
 
-  read(): Uint8Array | null {
-    const bytes = this.#isPadded ? null : this.#run()
+  read(room: Room): Uint8Array | null {
+    const bytes = this.#isPadded ? null : this.#run(room)
     if (bytes !== null) return bytes
     const { rest } = this.#decoder
     this.#isPadded ||= rest.byteLength > 0
@@ -72,9 +71,12 @@ export class GzipDecoder implements Decoder {
     return null
   }
 
-  #run(): Uint8Array | null {
-    this.#stopsBetweenBlocks = this.#stops < BLOCKS || this.#given > this.#stops * SMALL_BLOCK_BYTES
-    const bytes = this.#decoder.run(this.#stopsBetweenBlocks ? constants.Z_BLOCK : constants.Z_NO_FLUSH)
+  #run({ bytes: room, unwatched }: Room): Uint8Array | null {
+    this.#mayStop = this.#stops < BLOCKS || this.#given > this.#stops * SMALL_BLOCK_BYTES
+    this.#isWatched = this.#mayStop && unwatched === 0
+    const bytes = this.#isWatched
+      ? this.#decoder.run(constants.Z_BLOCK, room)
+      : this.#decoder.run(constants.Z_NO_FLUSH, this.#mayStop ? room.subarray(0, unwatched) : room)
     this.#given += bytes?.byteLength ?? 0
     if (this.#decoder.hasStopped) this.#stops += 1
     return bytes
@@ -82,7 +84,7 @@ export class GzipDecoder implements Decoder {
 
   end(): void {
     this.#decoder.write(NOTHING)
-    if (!this.#isPadded) this.#decoder.run(constants.Z_FINISH)
+    if (!this.#isPadded) this.#decoder.run(constants.Z_FINISH, new Uint8Array(1)) // all content was read
   }
 
   close(): void {
@@ -101,8 +103,8 @@ export class ZstdDecoder implements Decoder {
     this.#decoder.write(piece)
   }
 
-  read(): Uint8Array | null {
-    const bytes = this.#decoder.run(constants.ZSTD_e_continue)
+  read({ bytes: room }: Room): Uint8Array | null {
+    const bytes = this.#decoder.run(constants.ZSTD_e_continue, room)
     if (bytes === null && this.#decoder.rest.byteLength > 0) throw behind()
     return bytes
   }
@@ -110,7 +112,7 @@ export class ZstdDecoder implements Decoder {
   /** Whether the last frame is complete is not told. It is where another one is read as what it is. */
   end(): void {
     this.#decoder.write(Bun.zstdCompressSync(MARK))
-    const bytes = this.#decoder.run(constants.ZSTD_e_continue)
+    const bytes = this.#decoder.run(constants.ZSTD_e_continue, new Uint8Array(2 * MARK.length))
     if (bytes === null || MARK.length !== bytes.length || MARK.some((byte, at) => byte !== bytes[at]))
       throw new ArchiveError("its compressed data is cut off")
   }

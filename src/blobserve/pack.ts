@@ -88,7 +88,8 @@ async function* readPieces(reader: PackReader, { start, end }: ByteRange): Async
   try {
     for (let position = start; position < end; ) {
       const packed = await reader.frameAt(position)
-      const piece = unpackFrame(packed).subarray(position - packed.frame.start, end - packed.frame.start)
+      const content = unpackFrame(packed, end - packed.frame.start)
+      const piece = content.subarray(position - packed.frame.start, end - packed.frame.start)
       position += piece.byteLength
       yield piece
     }

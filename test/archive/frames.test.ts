@@ -39,7 +39,8 @@ async function framesOf(
   for (let offset = 0; offset < source.byteLength; ) {
     const size = sizes.shift() ?? pieceBytes
     decoder.write(source.subarray(offset, offset + size))
-    for (let bytes = decoder.read(); bytes !== null; bytes = decoder.read()) writer.add(bytes, decoder.deflate)
+    for (let bytes = decoder.read(writer.room()); bytes !== null; bytes = decoder.read(writer.room()))
+      writer.add(bytes, decoder.deflate)
     offset += size
     unflushed += size
     if (unflushed < flushEvery) continue
@@ -97,6 +98,16 @@ const SOURCES: readonly (readonly [string, () => Uint8Array])[] = [
   [
     "several members",
     () => Buffer.concat([gzipSync(TEXT), gzipSync(NOISE), gzipSync(new Uint8Array(0)), gzipSync(MIXED)]),
+  ],
+  [
+    "members of all sizes, behind blocks that are larger than frames",
+    () =>
+      Buffer.concat(
+        Array.from({ length: 200 }, (_, at) => [
+          gzipSync(Buffer.concat([Buffer.alloc(at % 20 === 0 ? 3 * MIB : 0), TEXT.subarray(at * 999, at * 2000)])),
+          gzipSync(TEXT.subarray(at * 5000, at * 5000 + ((at * 7919) % 200_003))),
+        ]).flat(),
+      ),
   ],
   [
     "a thousand members",
