@@ -84,7 +84,7 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
   }
   const close = async () => {
     background.abort()
-    layers.shutdown()
+    await layers.close()
     await keeping.close()
   }
   return { handle, store: store === kept.store ? null : store, apply, close }

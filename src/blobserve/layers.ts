@@ -49,6 +49,7 @@ const PACK_EXTRA = 64 * 1024
 export class Layers {
   readonly #options: LayersOptions
   readonly #running = new Map<Digest, OpenLayer>()
+  readonly #runs = new Set<Promise<void>>()
   readonly #complete: LRUCache<Digest, OpenLayer>
   readonly #failed = new LRUCache<Digest, { readonly layer: OpenLayer; readonly until: number }>({ max: 1000 })
   readonly #slots: Semaphore
@@ -80,15 +81,21 @@ export class Layers {
     if (this.#complete.get(layer.digest) === layer) this.#complete.delete(layer.digest)
   }
 
-  shutdown(): void {
+  /** Nothing more is read; resolves when what was read completely is kept. */
+  async close(): Promise<void> {
     this.#shutdown.abort(new RegistryError("UNAVAILABLE", "The server is shutting down", { retryAfterSeconds: 1 }))
+    await Promise.all(this.#runs)
   }
 
   #begin(source: LayerSource): OpenLayer {
     const { digest } = source.descriptor
     const layer = new OpenLayer(digest)
     this.#running.set(digest, layer)
-    void this.#run(source, layer).finally(() => this.#running.delete(digest))
+    const run = this.#run(source, layer).finally(() => {
+      this.#running.delete(digest)
+      this.#runs.delete(run)
+    })
+    this.#runs.add(run)
     return layer
   }
 
