@@ -66,13 +66,13 @@ export class FrameWriter {
 
   /** Makes a frame of the blocks that have come so far, if they are worth one. */
   flushBlocks(): void {
-    this.#isSlow = true
     const place = this.#trail.best()
     if (place !== null) this.#cut(place)
   }
 
   /** Makes a frame of all that has come so far. */
   flush(): void {
+    this.#isSlow = true
     this.flushBlocks()
     if (this.#filled > 0) this.#cut(null)
   }

@@ -5,7 +5,7 @@ import type { FromScanner, ToScanner } from "./scan-messages.ts"
 declare const self: Worker
 
 /** Batches that are on their way at the same time. */
-const BATCHES = 4
+const BATCHES = 8
 
 const post = (message: FromScanner, transfer: ArrayBuffer[] = []): void => self.postMessage(message, transfer)
 
