@@ -1,14 +1,19 @@
 import { type RunningApp, startApp } from "../app/app.ts"
 import { loadConfig } from "../config/load.ts"
+import { widenThreadPool } from "../lib/thread-pool.ts"
 import { readArguments } from "./args.ts"
 import type { Command, CommandIO } from "./io.ts"
 
 const OPTIONS = { "share-ports": { type: "boolean", default: false } } as const
 
+/** More than files can hang at once on a disk that still takes some. */
+const POOL_THREADS = 16
+
 /** Serves until the process is asked to end; running answers are completed before it does. */
 export const run: Command = async (args, io) => {
   const { values, positionals } = readArguments(args, OPTIONS, ["config.json"])
   const { level, log, shutdown, strays, tuning } = io
+  widenThreadPool(Math.max(POOL_THREADS, navigator.hardwareConcurrency))
   const config = await loadConfig(positionals[0] ?? "")
   const mayShare = values["share-ports"]
   const app = await startApp(config, { log, tuning, level, strays, mayShare, isFollowing: true })

@@ -29,14 +29,18 @@ describe.skipIf(required.isMissing)(`a disk that does not confirm what it has ta
   async function start(fault: string) {
     const dir = tempDir()
     writeLayout(join(dir, "app"), "1", await image({ layers: [rawLayer(FILES)] }))
-    const options = { mode: "binary", dir, blobserve: { repos: { "oci:app": { layers: "all" } } } } as const
+    const options = {
+      mode: "binary",
+      dir,
+      blobserve: { repos: { "oci:app": { layers: "all" } }, timeout: "3s" },
+    } as const
     const first = await startFiles(options)
     await until(() => existsSync(join(dir, "space/v1/layout")))
     await first.stop()
     const tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", `inject=fsync:${fault}`]
     const names = Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, "0"))
     const places = names.flatMap((name) => ["-P", join(dir, "space/v1/blobs/sha256", name)])
-    const server = await startFiles({ ...options, wrapper: ["env", "UV_THREADPOOL_SIZE=16", ...tracer, ...places] })
+    const server = await startFiles({ ...options, wrapper: [...tracer, ...places] })
     opened.push(server)
     return server
   }
