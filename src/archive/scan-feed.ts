@@ -4,8 +4,8 @@ import type { ToScanner } from "./scan-messages.ts"
 const AHEAD_BYTES = 1024 * 1024
 /** As long as the worker has enough to do, it is not woken for less. */
 const PIECE_BYTES = 256 * 1024
-/** The collector hears late of memory outside its heap, which is what transfers leave behind: 80 MB of it otherwise. */
-const COLLECT_BYTES = 12 * 1024 * 1024
+/** The collector hears late of memory outside its heap, which is what transfers leave behind: half as much again, by then. */
+const COLLECT_BYTES = 64 * 1024 * 1024
 
 /** Brings a layer to the worker that scans it, in memory that goes to and fro. */
 export class ScanFeed {
@@ -61,7 +61,7 @@ export class ScanFeed {
     this.#uncollected += bytes
     if (this.#uncollected < COLLECT_BYTES) return
     this.#uncollected = 0
-    Bun.gc(false)
+    Bun.gc(true)
   }
 
   /** Waits until what is filled may be sent, and sends it. */
