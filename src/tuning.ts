@@ -111,6 +111,7 @@ export interface Tuning {
       readonly failureMs: number
       /** How long it takes until a layer that could not be kept is read again to be kept. */
       readonly unkeptMs: number
+      readonly keepMs: number
       /** Memory for indexes of layers. */
       readonly memoryBytes: number
     }
@@ -206,6 +207,7 @@ export const PRODUCTION: Tuning = {
       concurrency: 2,
       failureMs: 5000,
       unkeptMs: 60_000,
+      keepMs: 5000,
       memoryBytes: 256 * MIB,
     },
     memoryBytes: 64 * MIB,

@@ -139,7 +139,7 @@ class App implements RunningApp {
     const openFiles = new OpenFilesWatch(tools)
     const ports = { tools, mayShare, openFiles }
     const { blobserve, registry } = this.#config
-    // Pulls come last, so that none fails because another port is taken and the process ends again
+    // Pulls from the registry come last, so that none fails because another port is taken and the process ends again
     for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
     if (blobserve !== null && files !== null) {
       this.#blobserve = listenBlobserve(blobserve, files.handle, ports)

@@ -31,6 +31,8 @@ export class DeflateTrail {
   #beginsBlock = false
   /** Not all places are known of what is before the first one. */
   #hasUnwatched = false
+  /** No more places are taken behind the last one: there may be a seam between. */
+  #isStalled = false
   /** There was a seam in the frame before, or what may be one. */
   #expectsSeams = false
 
@@ -52,7 +54,7 @@ export class DeflateTrail {
   /** Told when the decoder has stopped between blocks, after so much content of the frame. */
   pause(content: number): void {
     const last = this.#places.at(-1)
-    if (this.#filled === 0) return // the byte before is not here
+    if (this.#filled === 0 || this.#isStalled) return // without the byte before, or what is between, nothing can begin here
     if (content === 0) {
       this.#beginsBlock = true
       this.#dropSource(this.#filled - 1)
@@ -62,16 +64,19 @@ export class DeflateTrail {
 
   /**
    * Told when it has come to the end of a piece without content. It may have stopped between blocks as well: nobody can
-   * tell, so what may be a seam ends what is known.
+   * tell, so there may be a seam that is no place.
    */
   stall(): void {
-    if (this.#filled - this.#contentEnd >= SEAM_BYTES) this.lose()
+    if (this.#filled - this.#contentEnd < SEAM_BYTES) return
+    if (this.#places.length === 0) this.#hasUnwatched = true
+    else this.#isStalled = true
   }
 
   /** Where the frame is best cut once it is full. Null: anywhere. */
   best(): Place | null {
-    const places = this.#places.filter(({ content }) => content >= MIN_CONTENT)
     // What is before the first block cannot be kept as it is, but all that follows can
+    const least = this.#beginsBlock ? MIN_CONTENT : MIN_CONTENT / 8
+    const places = this.#places.filter(({ content }) => content >= least)
     const best = this.#beginsBlock ? (places.find(isSeam) ?? places.at(-1)) : places[0]
     return best ?? null
   }
@@ -93,11 +98,12 @@ export class DeflateTrail {
   cut(place: Place): void {
     const { content, start: next } = place
     this.#expectsSeams = isSeam(place) || this.#hasSeam(place)
-    this.#hasUnwatched = false
     const dropped = next - 1
     this.#places = this.#places
       .filter((candidate) => candidate.content > content)
       .map((later) => ({ content: later.content - content, end: later.end - dropped, start: later.start - dropped }))
+    this.#hasUnwatched = this.#isStalled && this.#places.length === 0
+    this.#isStalled &&= this.#places.length > 0
     this.#beginsBlock = true
     this.#dropSource(dropped)
   }
@@ -106,6 +112,7 @@ export class DeflateTrail {
   lose(): void {
     this.#beginsBlock = false
     this.#hasUnwatched = false
+    this.#isStalled = false
     this.#filled = 0
     this.#contentEnd = 0
     this.#places = []

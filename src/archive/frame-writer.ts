@@ -22,8 +22,8 @@ export class FrameWriter {
   #start = 0
   #packOffset = 0
   #collected = 0
-  /** The source is slow, so that to stop between blocks costs nothing, and frames end at any time. */
-  #isSlow = false
+  /** The last frame ended before it was full, as where the source is slow: so may the next, which needs places then. */
+  #isInterrupted = false
   readonly #packing: Promise<PackedFrame>[] = []
 
   /** How much content is in the frames that were collected. */
@@ -38,9 +38,12 @@ export class FrameWriter {
 
   /** For what comes next. What it is added to is made a frame first if it is full. */
   room(): Room {
-    if (this.#filled === FRAME_BYTES) this.#cut(this.#trail.best())
+    if (this.#filled === FRAME_BYTES) {
+      this.#isInterrupted = false
+      this.#cut(this.#trail.best())
+    }
     const bytes = this.#buffer.subarray(WINDOW_BYTES + this.#filled)
-    const isWatched = this.#isSlow || !this.#trail.needsNoPlaces
+    const isWatched = this.#isInterrupted || !this.#trail.needsNoPlaces
     return { bytes, unwatched: isWatched ? 0 : Math.max(0, WATCHED_FROM - this.#filled) }
   }
 
@@ -72,7 +75,7 @@ export class FrameWriter {
 
   /** Makes a frame of all that has come so far. */
   flush(): void {
-    this.#isSlow = true
+    this.#isInterrupted = true
     this.flushBlocks()
     if (this.#filled > 0) this.#cut(null)
   }

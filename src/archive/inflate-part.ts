@@ -41,15 +41,15 @@ const storedHeader = (bytes: number): Uint8Array =>
   new Uint8Array([0, bytes & 0xff, bytes >> 8, ~bytes & 0xff, (~bytes >> 8) & 0xff])
 
 /**
- * From block to block, so that nothing is read of the block after the last one, whose first bits alone are here. Gives how
- * much of the output is filled then.
+ * What is behind the last block, whose first bits alone are here, decodes to nothing. Gives how much of the output is
+ * filled then.
  */
 function runAll(engine: ZlibEngine, input: Uint8Array, output: Uint8Array, start: number): number {
   engine.write(input)
   let filled = start
   while (filled < output.byteLength) {
     const { used } = engine
-    const given = engine.run(constants.Z_BLOCK, output, filled)
+    const given = engine.run(constants.Z_NO_FLUSH, output, filled)
     if (given === 0 && engine.used === used) break
     filled += given
   }

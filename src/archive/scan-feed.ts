@@ -2,7 +2,8 @@ import type { ToScanner } from "./scan-messages.ts"
 
 /** Bytes that wait in the worker; what it unpacks of them at once is bounded by it. */
 const AHEAD_BYTES = 1024 * 1024
-/** As long as the worker has enough to do, it is not woken for less. */
+/** As long as the worker has so many pieces, only whole ones follow. */
+const ENOUGH = 2
 const PIECE_BYTES = 256 * 1024
 /** The collector hears late of memory outside its heap, which is what transfers leave behind: half as much again, by then. */
 const COLLECT_BYTES = 64 * 1024 * 1024
@@ -14,8 +15,9 @@ export class ScanFeed {
   #buffer = new Uint8Array(PIECE_BYTES)
   #filled = 0
   #uncollected = 0
-  /** Bytes that the worker has, and has not used. */
-  #waiting = 0
+  /** What the worker has, and has not used. */
+  #pieces = 0
+  #bytes = 0
   #isClosed = false
   #changed = Promise.withResolvers<void>()
 
@@ -33,7 +35,7 @@ export class ScanFeed {
       if (this.#filled === PIECE_BYTES) await this.#room()
       if (this.#isClosed) return false
     }
-    if (this.#waiting < PIECE_BYTES) this.#send()
+    if (this.#pieces < ENOUGH) this.#send()
     this.#collect(bytes.byteLength)
     return true
   }
@@ -45,10 +47,11 @@ export class ScanFeed {
   }
 
   /** The worker has used a piece, and gives its memory back. */
-  used({ buffer }: Uint8Array<ArrayBuffer>, bytes: number): void {
+  used({ buffer, byteLength }: Uint8Array<ArrayBuffer>): void {
     this.#spare.push(new Uint8Array(buffer))
-    this.#waiting -= bytes
-    if (this.#waiting < PIECE_BYTES) this.#send()
+    this.#pieces -= 1
+    this.#bytes -= byteLength
+    if (this.#pieces < ENOUGH) this.#send()
     this.#wake()
   }
 
@@ -66,7 +69,7 @@ export class ScanFeed {
 
   /** Waits until what is filled may be sent, and sends it. */
   async #room(): Promise<void> {
-    while (this.#waiting + this.#filled > AHEAD_BYTES && !this.#isClosed) await this.#changed.promise
+    while (this.#bytes + this.#filled > AHEAD_BYTES && !this.#isClosed) await this.#changed.promise
     this.#send()
   }
 
@@ -75,7 +78,8 @@ export class ScanFeed {
     const bytes = this.#buffer.subarray(0, this.#filled)
     this.#buffer = this.#spare.pop() ?? new Uint8Array(PIECE_BYTES)
     this.#filled = 0
-    this.#waiting += bytes.byteLength
+    this.#pieces += 1
+    this.#bytes += bytes.byteLength
     this.#post({ kind: "bytes", bytes }, [bytes.buffer])
   }
 

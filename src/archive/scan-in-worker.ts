@@ -34,7 +34,7 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
     turn.catch(result.reject)
   }
   worker.onmessage = ({ data }: MessageEvent<FromScanner>) => {
-    if (data.kind === "used") feed.used(data.memory, data.bytes)
+    if (data.kind === "used") feed.used(data.piece)
     else if (data.kind === "batch") inTurn(async () => await job.take(data.batch).then(() => post({ kind: "taken" })))
     else if (data.kind === "done") inTurn(() => result.resolve(data.index))
     else result.reject(new ArchiveError(data.message))

@@ -24,7 +24,7 @@ export interface ScanInput {
 }
 
 /** Frames that are compressed at the same time. */
-const PARALLEL = 4
+const PARALLEL = 3
 /** When no more comes for so long, the blocks that have come are handed on; and then, all that has. */
 const IDLE_MS = 3
 const LONG_IDLE_MS = 15

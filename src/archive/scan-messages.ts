@@ -9,8 +9,8 @@ export type ToScanner =
   | { readonly kind: "taken" }
 
 export type FromScanner =
-  /** So many bytes are used up, so more may come; they were in this memory. */
-  | { readonly kind: "used"; readonly bytes: number; readonly memory: Uint8Array<ArrayBuffer> }
+  /** A piece is used up, so more may come. */
+  | { readonly kind: "used"; readonly piece: Uint8Array<ArrayBuffer> }
   | { readonly kind: "batch"; readonly batch: ScanBatch }
   | { readonly kind: "done"; readonly index: Uint8Array<ArrayBuffer> }
   | { readonly kind: "failed"; readonly message: string }

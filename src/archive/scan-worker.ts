@@ -4,8 +4,8 @@ import type { FromScanner, ToScanner } from "./scan-messages.ts"
 
 declare const self: Worker
 
-/** Batches that are on their way at the same time. */
-const BATCHES = 8
+/** Batches that are on their way at the same time; most of them are one frame. */
+const BATCHES = 4
 
 const post = (message: FromScanner, transfer: ArrayBuffer[] = []): void => self.postMessage(message, transfer)
 
@@ -18,7 +18,7 @@ const input: ScanInput = {
     while (waiting.length === 0 && !isEnded) await arrived.promise
     return waiting.shift() ?? null
   },
-  used: (memory) => post({ kind: "used", bytes: memory.byteLength, memory }, [memory.buffer]),
+  used: (piece) => post({ kind: "used", piece }, [piece.buffer]),
 }
 
 const slots = new Semaphore(BATCHES)

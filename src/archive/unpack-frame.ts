@@ -6,11 +6,11 @@ export function unpackFrame({ frame: { bytes, packedBytes }, packed }: PackedFra
   if (packedBytes === bytes) return packed
   try {
     const content = bytes > FRAME_BYTES ? null : unpack(packed, bytes, Math.min(wanted, bytes))
-    if (content !== null) return content
+    if (content === null) throw new Error("It does not hold what its index says")
+    return content
   } catch (cause) {
     throw new Error("A frame of a pack is damaged", { cause })
   }
-  throw new Error("A frame of a pack is damaged")
 }
 
 function unpack(packed: Uint8Array, bytes: number, wanted: number): Uint8Array | null {

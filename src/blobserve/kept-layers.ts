@@ -8,7 +8,7 @@ import { OCTET_STREAM } from "../oci/media-type.ts"
 import { type BlobStore, StoreBypass } from "../store/store.ts"
 import { type Pack, type PackFile, PackGone, readFrames } from "./pack.ts"
 
-/** A scanned layer: its index in memory, its contents in the store. */
+/** A scanned layer: its index in memory, and where its contents are. */
 export interface KeptLayer {
   readonly index: LayerIndex
   readonly pack: Pack

@@ -24,6 +24,8 @@ export interface ScanPolicy {
   readonly concurrency: number
   /** How long a failure answers for the same layer. */
   readonly failureMs: number
+  /** How long the end of the process waits for layers to be kept that are read already. */
+  readonly keepMs: number
   /** How long it takes until a layer that could not be kept is read again to be kept. */
   readonly unkeptMs: number
   /** For indexes of layers. */
@@ -81,10 +83,14 @@ export class Layers {
     if (this.#complete.get(layer.digest) === layer) this.#complete.delete(layer.digest)
   }
 
-  /** Nothing more is read; resolves when what was read completely is kept. */
+  /** Nothing more is read; resolves when what was read completely is kept, or the disk takes too long for it. */
   async close(): Promise<void> {
+    const { clock, policy } = this.#options
     this.#shutdown.abort(new RegistryError("UNAVAILABLE", "The server is shutting down", { retryAfterSeconds: 1 }))
-    await Promise.all(this.#runs)
+    const timer = new AbortController()
+    const late = clock.sleep(policy.keepMs, timer.signal).catch(() => {})
+    await Promise.race([Promise.all(this.#runs), late])
+    timer.abort()
   }
 
   #begin(source: LayerSource): OpenLayer {
@@ -144,7 +150,7 @@ export class Layers {
       const found = await growing
         .keep()
         .then(async (pack) => ({ ...(await kept.keep(digest, { index, bytes, pack })), isKept: true }))
-        .catch((error) => this.#unkept(source, index, error))
+        .catch((error) => this.#unkept(source, index, error)) // what was told to be verified stays so
       layer.complete(found) // before what has grown is closed, so that there is always something to read
       return found
     } finally {
@@ -154,7 +160,8 @@ export class Layers {
 
   /** What its contents need was found out, but the disk did not take them after all. */
   #unkept(source: LayerSource, index: LayerIndex, error: unknown): ReadLayer {
-    if (!(error instanceof StoreBypass)) throw error // the store has told why
+    const { digest } = source.descriptor
+    if (!(error instanceof StoreBypass)) this.#options.log.warn("cannot keep the files of a layer", { digest, error })
     return { index, pack: this.#passingPack(source), isKept: false }
   }
 
