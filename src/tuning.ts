@@ -111,6 +111,7 @@ export interface Tuning {
       readonly failureMs: number
       /** How long it takes until a layer that could not be kept is read again to be kept. */
       readonly unkeptMs: number
+      /** How long the end of the process waits for layers to be kept that are read already. */
       readonly keepMs: number
       /** Memory for indexes of layers. */
       readonly memoryBytes: number

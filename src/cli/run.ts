@@ -6,7 +6,7 @@ import type { Command, CommandIO } from "./io.ts"
 
 const OPTIONS = { "share-ports": { type: "boolean", default: false } } as const
 
-/** More than files can hang at once on a disk that still takes some. */
+/** More than the files that a disk confirms at the same time, slow as it may be. */
 const POOL_THREADS = 16
 
 /** Serves until the process is asked to end; running answers are completed before it does. */
