@@ -3,7 +3,8 @@ export interface Decoder {
   /** The next piece; all that the one before gives has been read. */
   write(piece: Uint8Array): void
   /**
-   * The next bytes, in `room` or in the piece; there may be none of them. Null: there are no more before another piece.
+   * The next bytes, lent as the memory is that they are in, of `room` or of the piece; there may be none of them. Null:
+   * there are no more before another piece.
    */
   read(room: Room): Uint8Array | null
   /** How the last `read` got on; null where the content is not in blocks of deflate. */
@@ -17,7 +18,7 @@ export interface Decoder {
 export interface Room {
   /** At least one byte. */
   readonly bytes: Uint8Array
-  /** Of so many bytes nobody needs to know where blocks end in them, if they are decoded faster then. */
+  /** So many of them may be filled without a stop where blocks end. 0: it stops after each. */
   readonly unwatched: number
 }
 
