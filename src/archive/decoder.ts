@@ -25,10 +25,10 @@ export interface Room {
 export interface DeflateProgress {
   /** What was used of the last piece. */
   readonly taken: Uint8Array
+  /** How much of all pieces together is used. */
+  readonly position: number
   /** True where it has stopped after the last bit of a block (RFC 1951, 3.2.3), or of the header of a member of gzip. */
   readonly isBetweenBlocks: boolean
-  /** False: it would not have stopped there. */
-  readonly isWatched: boolean
 }
 
 /** For what is not compressed. */

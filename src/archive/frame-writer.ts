@@ -3,16 +3,18 @@ import type { DeflateProgress, Room } from "./decoder.ts"
 import { DeflateTrail, type Place } from "./deflate-trail.ts"
 import { FRAME_BYTES, PACK_LEVEL, type PackedFrame } from "./frame.ts"
 import { WINDOW_BYTES } from "./inflate-part.ts"
-import { packSpan } from "./span.ts"
+import { packSpan, type Span } from "./span.ts"
 
 /** From here on it is looked where blocks end: at one of these places the frame will be cut. */
 const WATCHED_FROM = (FRAME_BYTES / 8) * 5
 
 /**
- * Cuts an archive into frames. What came in blocks of deflate is kept as it came, wherever it can be cut between them;
- * anything else is compressed, several frames at a time on the runtime's threads.
+ * Cuts an archive into frames, several at a time on the runtime's threads. What came in blocks of deflate is left in the
+ * layer, wherever it can be cut between them, and anything else is compressed. Of a layer that is not kept, frames have
+ * the content as it is.
  */
 export class FrameWriter {
+  readonly #isKept: boolean
   /** What came before, as far as blocks may refer to it, and the content of the frame. */
   #buffer = new Uint8Array(WINDOW_BYTES + FRAME_BYTES)
   /** Used again, because memory of this size is given back late. */
@@ -25,6 +27,10 @@ export class FrameWriter {
   /** The last frame ended before it was full, as where the source is slow: so may the next, which needs places then. */
   #isInterrupted = false
   readonly #packing: Promise<PackedFrame>[] = []
+
+  constructor({ isKept }: { readonly isKept: boolean }) {
+    this.#isKept = isKept
+  }
 
   /** How much content is in the frames that were collected. */
   get collected(): number {
@@ -43,18 +49,22 @@ export class FrameWriter {
       this.#cut(this.#trail.best())
     }
     const bytes = this.#buffer.subarray(WINDOW_BYTES + this.#filled)
+    return { bytes, unwatched: this.#unwatched(bytes) }
+  }
+
+  #unwatched({ byteLength }: Uint8Array): number {
+    if (!this.#isKept) return byteLength
     const isWatched = this.#isInterrupted || !this.#trail.needsNoPlaces
-    return { bytes, unwatched: isWatched ? 0 : Math.max(0, WATCHED_FROM - this.#filled) }
+    return isWatched ? 0 : Math.max(0, WATCHED_FROM - this.#filled)
   }
 
   /** What a decoder has given, in the room that it had or elsewhere, and how it came to it. */
   add(bytes: Uint8Array, deflate: DeflateProgress | null): void {
-    if (deflate === null) this.#trail.lose()
+    if (deflate === null || !this.#isKept) this.#trail.lose()
     else this.#trail.took(deflate, bytes.byteLength > 0)
     if (bytes.buffer === this.#buffer.buffer) this.#filled += bytes.byteLength
     else this.#copy(bytes)
     if (deflate?.isBetweenBlocks === true) this.#trail.pause(this.#filled)
-    else if (bytes.byteLength === 0) this.#trail.stall()
   }
 
   #copy(bytes: Uint8Array): void {
@@ -99,16 +109,19 @@ export class FrameWriter {
     this.#begin(end)
     if (place === null) this.#trail.lose()
     else this.#trail.cut(place)
-    const packed = span?.then((bytes) => bytes ?? compress(content)) ?? compress(content)
-    this.#packing.push(packed.then((bytes) => frameOf(bytes, content, start)).finally(() => this.#spare.push(buffer)))
+    const form = this.#isKept ? packed(content, span) : Promise.resolve({ packed: content.slice(), ...NO_SOURCE })
+    this.#packing.push(form.then((found) => frameOf(found, start, content)).finally(() => this.#spare.push(buffer)))
   }
 
   /** Null: it is no span. */
-  #span(place: Place, content: Uint8Array): ReturnType<typeof packSpan> | null {
+  #span(place: Place, content: Uint8Array): Found | null {
     const source = this.#trail.until(place)
+    if (source === null) return null
     const window = this.#buffer.subarray(Math.max(0, WINDOW_BYTES - this.#start), WINDOW_BYTES)
-    const skip = source === null ? null : findBlockStart(source, window, content)
-    return source === null || skip === null ? null : packSpan({ skip, source, window })
+    const skip = findBlockStart(source.bytes, window, content)
+    return skip === null
+      ? null
+      : { skip, window, sourceOffset: source.offset, sourceBytes: source.bytes.byteLength }
   }
 
   /** Goes on with another buffer, from `end` of this one. */
@@ -122,13 +135,31 @@ export class FrameWriter {
   }
 }
 
-const compress = async (content: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> =>
-  owned(await Bun.zstdCompress(content, { level: PACK_LEVEL }))
-
-function frameOf(compressed: Uint8Array<ArrayBuffer>, content: Uint8Array<ArrayBuffer>, start: number): PackedFrame {
-  const packed = compressed.byteLength < content.byteLength ? compressed : content.slice()
-  return { packed, frame: { start, bytes: content.byteLength, packOffset: 0, packedBytes: packed.byteLength } }
+interface Found extends Span {
+  readonly sourceOffset: number
 }
+
+/** What becomes of a frame's content. */
+interface Form {
+  readonly packed: Uint8Array<ArrayBuffer>
+  readonly sourceOffset: number
+  readonly sourceBytes: number
+}
+
+const NO_SOURCE = { sourceOffset: 0, sourceBytes: 0 }
+
+async function packed(content: Uint8Array<ArrayBuffer>, span: Found | null): Promise<Form> {
+  const inLayer = span === null ? null : await packSpan(span)
+  if (span !== null && inLayer !== null)
+    return { packed: inLayer, sourceOffset: span.sourceOffset, sourceBytes: span.sourceBytes }
+  const compressed = owned(await Bun.zstdCompress(content, { level: PACK_LEVEL }))
+  return { packed: compressed.byteLength < content.byteLength ? compressed : content.slice(), ...NO_SOURCE }
+}
+
+const frameOf = ({ packed, ...source }: Form, start: number, { byteLength: bytes }: Uint8Array): PackedFrame => ({
+  packed,
+  frame: { start, bytes, packOffset: 0, packedBytes: packed.byteLength, ...source },
+})
 
 /** Bytes in memory of their own, which can be handed to another thread. */
 function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -1,6 +1,6 @@
 /**
- * A pack holds what layers are made of, archives, in frames of bounded size: any part of any file can be read by unpacking
- * one frame or a few.
+ * What layers are made of, archives, in frames of bounded size: any part of any file can be read by unpacking one frame or
+ * a few. A frame is in the layer as it was sent where that can be, else in a pack.
  */
 export interface Frame {
   /** Where its content begins in the archive. */
@@ -8,13 +8,22 @@ export interface Frame {
   /** Of content. */
   readonly bytes: number
   readonly packOffset: number
-  /** The same as `bytes` for content that does not get smaller, which is then stored as it is. */
+  /** The same as `bytes` for content that is there as it is. */
   readonly packedBytes: number
+  /** Where it is in the layer, compressed as it was sent; the pack has what is needed to decode it besides. */
+  readonly sourceOffset: number
+  /** 0: all of the frame is in the pack. */
+  readonly sourceBytes: number
 }
 
 export interface PackedFrame {
   readonly frame: Frame
   readonly packed: Uint8Array<ArrayBuffer>
+}
+
+/** With what it has in the layer. */
+export interface LoadedFrame extends PackedFrame {
+  readonly source: Uint8Array
 }
 
 /** Of zstd: fast, and nearly as small as what layers are usually sent as. */

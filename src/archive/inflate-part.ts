@@ -1,4 +1,4 @@
-import { constants, createInflateRaw } from "node:zlib"
+import { constants, createGunzip, createInflateRaw } from "node:zlib"
 import { ArchiveError } from "./archive-error.ts"
 import { emptyBlocks } from "./empty-blocks.ts"
 import { ZlibEngine } from "./zlib-engine.ts"
@@ -6,7 +6,10 @@ import { ZlibEngine } from "./zlib-engine.ts"
 /** How far back a block may refer (RFC 1951, 2). */
 export const WINDOW_BYTES = 32 * 1024
 
-/** Blocks of deflate from the middle of a stream. */
+/** Behind the last block of a member of gzip, before the next member (RFC 1952, 2.3.1). */
+const TRAILER_BYTES = 8
+
+/** Blocks of deflate from the middle of a stream, and of the members of gzip that may follow it. */
 export interface BlockRun {
   readonly source: Uint8Array
   /** How many bits of the first byte, 1 to 8, belong to what is before. */
@@ -15,8 +18,9 @@ export interface BlockRun {
   readonly window: Uint8Array
 }
 
-/** One for all on this thread: nobody waits in the middle of it, and to make one costs more than most of its uses. */
+/** One of each for all on this thread: nobody waits in the middle of it, and to make one costs more than most of its uses. */
 let engine: ZlibEngine | null = null
+let memberEngine: ZlibEngine | null = null
 const passed = new Uint8Array(WINDOW_BYTES)
 
 /** Fills `output` as far as the blocks go. Gives how many bytes that are; null when they are damaged. */
@@ -29,11 +33,18 @@ export function inflatePart({ skip, source, window }: BlockRun, output: Uint8Arr
     let filled = 0
     for (const input of [emptyBlocks(skip % 8, source[0] ?? 0), source.subarray(1)])
       filled = runAll(engine, input, output, filled)
-    return filled
+    const members = engine.rest.subarray(TRAILER_BYTES)
+    return members.byteLength === 0 || filled === output.byteLength ? filled : inflateMembers(members, output, filled)
   } catch (error) {
     if (error instanceof ArchiveError) return null
     throw error
   }
+}
+
+function inflateMembers(members: Uint8Array, output: Uint8Array, start: number): number {
+  memberEngine ??= new ZlibEngine(createGunzip({ chunkSize: 64 }))
+  memberEngine.reset()
+  return runAll(memberEngine, members, output, start)
 }
 
 /** Of a block that is not compressed (RFC 1951, 3.2.4). */

@@ -10,16 +10,16 @@ import type { LayerPath } from "./layer-path.ts"
  *
  *     magic, count of entries, count of frames, bytes of paths, bytes of links       5 x u32 (magic 4 bytes)
  *     size, offset, mtime                f64 each
- *     frames: start, bytes, pack offset, packed bytes        f64 each
+ *     frames: start, bytes, pack offset, packed bytes, source offset, source bytes        f64 each
  *     end of path, end of link           u32 each
  *     mode                               u16
  *     type                               u8
  *     sha256                             32 bytes
  *     paths, links
  */
-const MAGIC = 0x3349_4c52 // "RLI3"
+const MAGIC = 0x3449_4c52 // "RLI4"
 const HEAD_BYTES = 24
-const FRAME_COLUMNS = 4
+const FRAME_COLUMNS = 6
 
 interface Columns {
   readonly sizes: Float64Array
@@ -65,7 +65,8 @@ export function encodeIndex(entries: () => Iterable<LayerEntry>, frames: readonl
     at += 1
   }
   for (const [index, frame] of frames.entries()) {
-    columns.frames.set([frame.start, frame.bytes, frame.packOffset, frame.packedBytes], index * FRAME_COLUMNS)
+    const { bytes: content, packOffset, packedBytes, sourceBytes, sourceOffset, start } = frame
+    columns.frames.set([start, content, packOffset, packedBytes, sourceOffset, sourceBytes], index * FRAME_COLUMNS)
   }
   return bytes
 }
@@ -206,7 +207,8 @@ export class LayerIndex implements LayerTree {
 
 function readFrames(columns: Float64Array): readonly Frame[] {
   return Array.from({ length: columns.length / FRAME_COLUMNS }, (_, index) => {
-    const [start = 0, bytes = 0, packOffset = 0, packedBytes = 0] = columns.subarray(index * FRAME_COLUMNS)
-    return { start, bytes, packOffset, packedBytes }
+    const [start = 0, bytes = 0, packOffset = 0, packedBytes = 0, sourceOffset = 0, sourceBytes = 0] =
+      columns.subarray(index * FRAME_COLUMNS)
+    return { start, bytes, packOffset, packedBytes, sourceOffset, sourceBytes }
   })
 }

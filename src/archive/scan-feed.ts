@@ -8,9 +8,17 @@ const PIECE_BYTES = 256 * 1024
 /** The collector hears late of memory outside its heap, which is what transfers leave behind: half as much again, by then. */
 const COLLECT_BYTES = 64 * 1024 * 1024
 
+export interface ScanFeedOptions {
+  readonly post: (message: ToScanner, transfer?: ArrayBuffer[]) => void
+  /** Takes each piece before it is sent. Called in order, the next time when it has resolved. Null: nobody does. */
+  readonly store: ((piece: Uint8Array) => Promise<void>) | null
+  /** Told why a piece was not taken. Nothing is sent from then on. */
+  readonly failed: (error: unknown) => void
+}
+
 /** Brings a layer to the worker that scans it, in memory that goes to and fro. */
 export class ScanFeed {
-  readonly #post: (message: ToScanner, transfer?: ArrayBuffer[]) => void
+  readonly #options: ScanFeedOptions
   readonly #spare: Uint8Array<ArrayBuffer>[] = []
   #buffer = new Uint8Array(PIECE_BYTES)
   #filled = 0
@@ -20,9 +28,11 @@ export class ScanFeed {
   #bytes = 0
   #isClosed = false
   #changed = Promise.withResolvers<void>()
+  /** Resolves when what was filled is stored. Never rejects. */
+  #stored: Promise<void> = Promise.resolve()
 
-  constructor(post: (message: ToScanner, transfer?: ArrayBuffer[]) => void) {
-    this.#post = post
+  constructor(options: ScanFeedOptions) {
+    this.#options = options
   }
 
   /** Resolves when it is sent, or soon will be. False: nothing is wanted any more. */
@@ -43,7 +53,7 @@ export class ScanFeed {
   /** After the last bytes. */
   end(): void {
     this.#send()
-    this.#post({ kind: "end" })
+    this.#inTurn(null, () => this.#options.post({ kind: "end" }))
   }
 
   /** The worker has used a piece, and gives its memory back. */
@@ -55,9 +65,11 @@ export class ScanFeed {
     this.#wake()
   }
 
-  close(): void {
+  /** Sends nothing more; resolves when nothing is being stored any more. */
+  async close(): Promise<void> {
     this.#isClosed = true
     this.#wake()
+    await this.#stored
   }
 
   #collect(bytes: number): void {
@@ -80,7 +92,23 @@ export class ScanFeed {
     this.#filled = 0
     this.#pieces += 1
     this.#bytes += bytes.byteLength
-    this.#post({ kind: "bytes", bytes }, [bytes.buffer])
+    this.#inTurn(bytes, () => this.#options.post({ kind: "bytes", bytes }, [bytes.buffer]))
+  }
+
+  /** Sends behind all that is being stored, at once where nothing is. */
+  #inTurn(piece: Uint8Array | null, send: () => void): void {
+    const { failed, store } = this.#options
+    if (store === null) return send()
+    this.#stored = this.#stored.then(async () => {
+      if (this.#isClosed) return
+      try {
+        if (piece !== null) await store(piece)
+        if (!this.#isClosed) send()
+      } catch (error) {
+        this.#isClosed = true
+        failed(error)
+      }
+    })
   }
 
   #wake(): void {

@@ -1,12 +1,13 @@
 import { ArchiveError } from "./archive-error.ts"
 import { ScanFeed } from "./scan-feed.ts"
-import type { ScanBatch, ScanLimits } from "./scan-layer.ts"
+import type { ScanBatch, ScanOptions } from "./scan-layer.ts"
 import type { FromScanner, ToScanner } from "./scan-messages.ts"
 
-export interface ScanJob {
+export interface ScanJob extends ScanOptions {
   /** The layer as it is sent. It is cancelled when the scan ends early. */
   readonly stream: ReadableStream<Uint8Array>
-  readonly limits: ScanLimits
+  /** Takes the layer, each piece before it is scanned. Null: nobody does. When it rejects, so does the scan. */
+  readonly store: ((piece: Uint8Array) => Promise<void>) | null
   /** Ends the scan, which rejects with its reason. */
   readonly signal: AbortSignal
   /** Called in order, the next time when it has resolved. When it rejects, so does the scan. */
@@ -27,7 +28,7 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
   const worker = new Worker(workerURL(), { smol: true })
   const result = Promise.withResolvers<Uint8Array<ArrayBuffer>>()
   const post = (message: ToScanner, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer)
-  const feed = new ScanFeed(post)
+  const feed = new ScanFeed({ post, store: job.store, failed: result.reject })
   let turn: Promise<unknown> = Promise.resolve()
   const inTurn = (work: () => unknown) => {
     turn = turn.then(work)
@@ -46,13 +47,13 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
   const reader = job.stream.getReader()
   const feeding = pump(reader, feed).catch(result.reject)
   try {
-    post({ kind: "begin", limits: job.limits })
+    post({ kind: "begin", options: { limits: job.limits, isKept: job.isKept } })
     return await result.promise
   } finally {
     job.signal.removeEventListener("abort", abort)
-    feed.close()
+    const fed = feed.close()
     await reader.cancel().catch(() => {}) // it has failed itself
-    await feeding
+    await Promise.all([feeding, fed])
     worker.terminate()
   }
 }

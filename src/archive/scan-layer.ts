@@ -8,6 +8,12 @@ import { TarReader } from "./tar-reader.ts"
 
 export interface ScanLimits extends EntryLimits, ArchiveLimits {}
 
+export interface ScanOptions {
+  readonly limits: ScanLimits
+  /** True where frames may refer to the layer; false where all of their content is to come with them. */
+  readonly isKept: boolean
+}
+
 /** A part of what was found, in order: the content of the entries is in these frames and those before. */
 export interface ScanBatch {
   readonly entries: readonly LayerEntry[]
@@ -23,8 +29,9 @@ export interface ScanInput {
   used(piece: Uint8Array<ArrayBuffer>): void
 }
 
-/** Frames that are compressed at the same time. */
-const PARALLEL = 3
+/** Frames that wait to be handed on at most, and those of them that are still being compressed then. */
+const MAX_WAITING = 6
+const PARALLEL = 2
 /** When no more comes for so long, the blocks that have come are handed on; and then, all that has. */
 const IDLE_MS = 3
 const LONG_IDLE_MS = 15
@@ -37,10 +44,10 @@ const MAX_FRESH = 2000
  */
 export async function scanLayer(
   input: ScanInput,
-  limits: ScanLimits,
+  { isKept, limits }: ScanOptions,
   emit: (batch: ScanBatch) => Promise<void>,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const frames = new FrameWriter()
+  const frames = new FrameWriter({ isKept })
   const collector = new EntryCollector(limits)
   const archive = new LimitedArchive(new TarReader(collector), frames, limits)
   const written: Frame[] = []
@@ -60,7 +67,7 @@ export async function scanLayer(
   const read = async (piece: Uint8Array<ArrayBuffer>) => {
     archive.write(piece)
     while (archive.step()) {
-      if (frames.waiting >= PARALLEL) await hand(PARALLEL - 1)
+      if (frames.waiting >= MAX_WAITING) await hand(PARALLEL)
       if (collector.fresh >= MAX_FRESH) await hand(0)
       if (collector.fresh >= MAX_FRESH) await flush()
     }

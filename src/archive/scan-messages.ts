@@ -1,8 +1,8 @@
-import type { ScanBatch, ScanLimits } from "./scan-layer.ts"
+import type { ScanBatch, ScanOptions } from "./scan-layer.ts"
 
 /** From the thread that has the layer to the one that scans it. */
 export type ToScanner =
-  | { readonly kind: "begin"; readonly limits: ScanLimits }
+  | { readonly kind: "begin"; readonly options: ScanOptions }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: "end" }
   /** A batch is where it belongs, so another may come. */

@@ -1,5 +1,5 @@
 import { Semaphore } from "../lib/semaphore.ts"
-import { type ScanBatch, type ScanInput, type ScanLimits, scanLayer } from "./scan-layer.ts"
+import { type ScanBatch, type ScanInput, type ScanOptions, scanLayer } from "./scan-layer.ts"
 import type { FromScanner, ToScanner } from "./scan-messages.ts"
 
 declare const self: Worker
@@ -32,9 +32,9 @@ async function emit(batch: ScanBatch): Promise<void> {
   )
 }
 
-async function scan(limits: ScanLimits): Promise<void> {
+async function scan(options: ScanOptions): Promise<void> {
   try {
-    const index = await scanLayer(input, limits, emit)
+    const index = await scanLayer(input, options, emit)
     post({ kind: "done", index }, [index.buffer])
   } catch (error) {
     post({ kind: "failed", message: error instanceof Error ? error.message : String(error) })
@@ -44,7 +44,7 @@ async function scan(limits: ScanLimits): Promise<void> {
 self.onmessage = ({ data }: MessageEvent<ToScanner>) => {
   switch (data.kind) {
     case "begin":
-      return void scan(data.limits)
+      return void scan(data.options)
     case "taken":
       return taken.shift()?.()
     case "bytes":

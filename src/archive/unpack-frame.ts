@@ -1,11 +1,13 @@
-import { FRAME_BYTES, type PackedFrame } from "./frame.ts"
-import { isSpan, unpackSpan } from "./span.ts"
+import { FRAME_BYTES, type LoadedFrame } from "./frame.ts"
+import { unpackSpan } from "./span.ts"
 
 /** The content of a frame, or as much of its beginning as is wanted, at least. Throws when it is damaged. */
-export function unpackFrame({ frame: { bytes, packedBytes }, packed }: PackedFrame, wanted = bytes): Uint8Array {
-  if (packedBytes === bytes) return packed
+export function unpackFrame(loaded: LoadedFrame, wanted = loaded.frame.bytes): Uint8Array {
+  const { frame, packed } = loaded
+  const { bytes } = frame
+  if (frame.sourceBytes === 0 && frame.packedBytes === bytes) return packed
   try {
-    const content = bytes > FRAME_BYTES ? null : unpack(packed, bytes, Math.min(wanted, bytes))
+    const content = bytes > FRAME_BYTES ? null : unpack(loaded, Math.min(wanted, bytes))
     if (content === null) throw new Error("It does not hold what its index says")
     return content
   } catch (cause) {
@@ -13,8 +15,8 @@ export function unpackFrame({ frame: { bytes, packedBytes }, packed }: PackedFra
   }
 }
 
-function unpack(packed: Uint8Array, bytes: number, wanted: number): Uint8Array | null {
-  if (isSpan(packed)) return unpackSpan(packed, wanted)
+function unpack({ frame: { bytes, sourceBytes }, packed, source }: LoadedFrame, wanted: number): Uint8Array | null {
+  if (sourceBytes > 0) return unpackSpan(packed, source, wanted)
   const content = Bun.zstdDecompressSync(packed)
   return content.byteLength === bytes ? content : null
 }

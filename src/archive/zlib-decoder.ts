@@ -9,6 +9,8 @@ class ZlibDecoder {
   readonly #engine: ZlibEngine
   /** What the last run has used of the piece, and whether it has stopped with room for more. */
   taken: Uint8Array = NOTHING
+  /** What was used in all. */
+  position = 0
   hasStopped = false
 
   constructor(stream: unknown) {
@@ -30,6 +32,7 @@ class ZlibDecoder {
     const given = this.#engine.run(flush, output)
     const left = this.rest.byteLength
     this.taken = before.subarray(0, before.byteLength - left)
+    this.position += this.taken.byteLength
     this.hasStopped = given < output.byteLength && left > 0
     return given === 0 && this.taken.byteLength === 0 ? null : output.subarray(0, given)
   }
@@ -51,11 +54,10 @@ export class GzipDecoder implements Decoder {
   #stops = 0
   /** False: the blocks are so small that to stop between them takes too long. */
   #mayStop = true
-  #isWatched = true
 
   get deflate(): DeflateProgress | null {
-    const { hasStopped: isBetweenBlocks, taken } = this.#decoder
-    return this.#mayStop ? { taken, isBetweenBlocks, isWatched: this.#isWatched } : null
+    const { hasStopped: isBetweenBlocks, position, taken } = this.#decoder
+    return this.#mayStop ? { taken, position, isBetweenBlocks } : null
   }
 
   write(piece: Uint8Array): void {
@@ -73,8 +75,8 @@ export class GzipDecoder implements Decoder {
 
   #run({ bytes: room, unwatched }: Room): Uint8Array | null {
     this.#mayStop = this.#stops < BLOCKS || this.#given > this.#stops * SMALL_BLOCK_BYTES
-    this.#isWatched = this.#mayStop && unwatched === 0
-    const bytes = this.#isWatched
+    const isWatched = this.#mayStop && unwatched === 0
+    const bytes = isWatched
       ? this.#decoder.run(constants.Z_BLOCK, room)
       : this.#decoder.run(constants.Z_NO_FLUSH, this.#mayStop ? room.subarray(0, unwatched) : room)
     this.#given += bytes?.byteLength ?? 0

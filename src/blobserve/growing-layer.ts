@@ -5,25 +5,38 @@ import type { Spool } from "../blob/spool.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher } from "../oci/digest.ts"
 import { OCTET_STREAM } from "../oci/media-type.ts"
-import { type Pack, PackGone, type PackReader, readFrames } from "./pack.ts"
+import type { LayerCopy } from "./layer-copy.ts"
+import { type Pack, PackGone, type PackReader, readFrames, refersToLayer } from "./pack.ts"
+
+/** Where a layer grows. */
+export interface GrowingPlace {
+  readonly pack: Spool
+  /** Null: frames do not refer to it. */
+  readonly layer: LayerCopy | null
+}
 
 /** A layer while it is scanned: what has come can be looked up and read at once. */
 export class GrowingLayer implements Pack {
   readonly entries = new LayerEntries()
   readonly frames: Frame[] = []
-  readonly #spool: Spool
+  readonly #place: GrowingPlace
   readonly #hasher = createHasher()
   #size = 0
   #readers = 0
   #isOver = false
 
-  constructor(spool: Spool) {
-    this.#spool = spool
+  constructor(place: GrowingPlace) {
+    this.#place = place
+  }
+
+  /** Takes the layer as it is sent, each piece before what is found in it. Null: nobody has to. */
+  get write(): LayerCopy["write"] {
+    return this.#place.layer?.write ?? null
   }
 
   async take({ entries, frames, packed }: ScanBatch): Promise<void> {
     for (const bytes of packed) {
-      await this.#spool.write(bytes)
+      await this.#place.pack.write(bytes)
       this.#hasher.update(bytes)
       this.#size += bytes.byteLength
       bytes.buffer.transfer(0) // given back now, not when the collector finds it
@@ -36,18 +49,21 @@ export class GrowingLayer implements Pack {
   async open(): Promise<PackReader> {
     if (this.#isOver) throw new PackGone("The scan of a layer has ended")
     this.#readers += 1
-    const read = (offset: number, length: number) => this.#spool.read(offset, length)
+    const { layer, pack } = this.#place
     const close = async () => {
       this.#readers -= 1
       await this.#closeIfUnused()
     }
-    return readFrames(this.frames, { read, close })
+    const read = async (offset: number, length: number) => await pack.read(offset, length)
+    return readFrames(this.frames, { pack: { read, close }, layer: layer === null ? null : { ...layer, close: nothing } })
   }
 
-  /** Keeps the pack under its digest. Not to be called twice. */
+  /** Keeps all contents. Gives the pack; the layer has its own name. Not to be called twice. */
   async keep(): Promise<Descriptor> {
+    const { layer, pack } = this.#place
     const descriptor = { mediaType: OCTET_STREAM, digest: this.#hasher.digest(), size: this.#size }
-    await this.#spool.keep(descriptor)
+    if (refersToLayer(this.frames)) await layer?.keep()
+    await pack.keep(descriptor)
     return descriptor
   }
 
@@ -58,6 +74,9 @@ export class GrowingLayer implements Pack {
   }
 
   async #closeIfUnused(): Promise<void> {
-    if (this.#isOver && this.#readers === 0) await this.#spool.close()
+    if (!this.#isOver || this.#readers > 0) return
+    await Promise.all([this.#place.pack.close(), this.#place.layer?.close()])
   }
 }
+
+const nothing = async (): Promise<void> => {}

@@ -1,12 +1,12 @@
-import { constants } from "node:fs"
-import { type FileHandle, open, readFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { LayerIndex } from "../archive/layer-index.ts"
 import type { KeyValue } from "../lib/key-value.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
-import { type Digest, digestOf, isDigest } from "../oci/digest.ts"
+import { digestOf, isDigest } from "../oci/digest.ts"
 import { OCTET_STREAM } from "../oci/media-type.ts"
 import { type BlobStore, StoreBypass } from "../store/store.ts"
-import { type Pack, type PackFile, PackGone, readFrames } from "./pack.ts"
+import { type Pack, PackGone, type PackReader, readFrames, refersToLayer } from "./pack.ts"
+import { StoredFile } from "./stored-file.ts"
 
 /** A scanned layer: its index in memory, and where its contents are. */
 export interface KeptLayer {
@@ -38,25 +38,29 @@ export class KeptLayers {
   }
 
   /** Null: the layer has to be scanned. */
-  async find(layer: Digest, signal: AbortSignal): Promise<KeptLayer | null> {
-    const known = parseFact(await this.#options.facts.get(layer))
+  async find(layer: Descriptor, signal: AbortSignal): Promise<KeptLayer | null> {
+    const known = parseFact(await this.#options.facts.get(layer.digest))
     if (known === null || !(await this.#has(known.pack, signal))) return null
     const bytes = await this.#read(known.index, signal)
     const index = bytes === null ? null : readIndex(bytes)
-    return index === null ? null : { index, pack: this.#pack(index, known.pack) }
+    if (index === null || (refersToLayer(index.frames) && !(await this.#has(layer, signal)))) return null
+    return { index, pack: this.#pack(index, known.pack, layer) }
   }
 
-  /** Keeps what a scan has found; the pack is in the store already. Without room for the index, this process alone knows it. */
-  async keep(layer: Digest, { index, bytes, pack }: Scanned): Promise<KeptLayer> {
+  /**
+   * Keeps what a scan has found; the pack is in the store already, and the layer where the pack refers to it. Without room
+   * for the index, this process alone knows it.
+   */
+  async keep(layer: Descriptor, { index, bytes, pack }: Scanned): Promise<KeptLayer> {
     try {
       await this.#write(layer, bytes, pack)
     } catch (error) {
       if (!(error instanceof StoreBypass)) throw error // the store has told why
     }
-    return { index, pack: this.#pack(index, pack) }
+    return { index, pack: this.#pack(index, pack, layer) }
   }
 
-  async #write(layer: Digest, index: Uint8Array, pack: Descriptor): Promise<void> {
+  async #write(layer: Descriptor, index: Uint8Array, pack: Descriptor): Promise<void> {
     const bytes = Bun.zstdCompressSync(index)
     const descriptor = { mediaType: OCTET_STREAM, digest: digestOf(bytes), size: bytes.byteLength }
     const spool = await this.#options.store.spool(descriptor.size)
@@ -66,7 +70,7 @@ export class KeptLayers {
     } finally {
       await spool.close()
     }
-    await this.#options.facts.set(layer, [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "))
+    await this.#options.facts.set(layer.digest, [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "))
   }
 
   async #has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {
@@ -80,16 +84,26 @@ export class KeptLayers {
     return bytes !== null && digestOf(bytes) === descriptor.digest ? bytes : null
   }
 
-  #pack({ frames }: LayerIndex, descriptor: Descriptor): Pack {
-    return { open: async (signal) => readFrames(frames, await this.#open(descriptor, signal)) }
+  #pack({ frames }: LayerIndex, pack: Descriptor, layer: Descriptor): Pack {
+    const needed = refersToLayer(frames) ? layer : null
+    const open = async (signal: AbortSignal): Promise<PackReader> => {
+      const file = await this.#open(pack, signal)
+      try {
+        return readFrames(frames, { pack: file, layer: needed === null ? null : await this.#open(needed, signal) })
+      } catch (error) {
+        await file.close()
+        throw error
+      }
+    }
+    return { open }
   }
 
-  async #open(descriptor: Descriptor, signal: AbortSignal): Promise<PackFile> {
+  async #open(descriptor: Descriptor, signal: AbortSignal): Promise<StoredFile> {
     let found = await this.#options.store.find(descriptor, signal)
     // Large ones are given before they are checked completely, but nothing is read from the middle of those
     while (found !== null && found.kind !== "file") found = await this.#options.store.find(descriptor, signal)
-    if (found !== null) return new StoredPack(await openFile(found.path))
-    throw new PackGone(`The contents with the digest ${descriptor.digest} are no longer in the store`)
+    if (found !== null) return await StoredFile.open(found)
+    throw new PackGone(`The content with the digest ${descriptor.digest} is no longer in the store`)
   }
 }
 
@@ -99,30 +113,6 @@ function readIndex(bytes: Uint8Array): LayerIndex | null {
     return new LayerIndex(new Uint8Array(Bun.zstdDecompressSync(bytes)))
   } catch {
     return null
-  }
-}
-
-async function openFile(path: string): Promise<FileHandle> {
-  return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause) => {
-    throw new PackGone("The contents of a layer are no longer in the store", { cause })
-  })
-}
-
-class StoredPack implements PackFile {
-  readonly #file: FileHandle
-
-  constructor(file: FileHandle) {
-    this.#file = file
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    const { buffer, bytesRead } = await this.#file.read(new Uint8Array(length), 0, length, offset)
-    if (bytesRead === 0) throw new Error("A pack is shorter than its index says")
-    return buffer.subarray(0, bytesRead)
-  }
-
-  async close(): Promise<void> {
-    await this.#file.close()
   }
 }
 

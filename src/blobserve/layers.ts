@@ -2,10 +2,12 @@ import { LRUCache } from "lru-cache"
 import { ArchiveError } from "../archive/archive-error.ts"
 import { LayerEntries } from "../archive/layer-entries.ts"
 import { LayerIndex } from "../archive/layer-index.ts"
-import { scanInWorker } from "../archive/scan-in-worker.ts"
+import { type ScanJob, scanInWorker } from "../archive/scan-in-worker.ts"
 import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Clock } from "../lib/clock.ts"
+import { detectEncoding, ENCODING_HEAD, type Encoding } from "../lib/decompress.ts"
 import { Semaphore } from "../lib/semaphore.ts"
+import { readHead } from "../lib/stream-head.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
@@ -14,6 +16,7 @@ import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { GrowingLayer } from "./growing-layer.ts"
 import type { KeptLayer, KeptLayers } from "./kept-layers.ts"
+import { copyLayer } from "./layer-copy.ts"
 import type { LayerSource } from "./layer-source.ts"
 import { OpenLayer } from "./open-layer.ts"
 import { PassingPack } from "./passing-pack.ts"
@@ -43,8 +46,9 @@ export interface LayersOptions {
 
 /** Those who read layers that cannot be kept, for each that are read to be kept. */
 const PASSING = 2
-/** What a pack needs more than the layer that it is made of, at most, as a share of the layer. */
-const PACK_GROWTH = 1.25
+/** What a pack needs, as a share of the layer that it is made of: one that refers to it, where more is rare, and any other at most. */
+const REFERRING_SHARE = 1 / 16
+const WHOLE_SHARE = 1.25
 const PACK_EXTRA = 64 * 1024
 
 /** Layers by their digest, each read at most once at a time; the work goes on when those who asked have left. */
@@ -110,7 +114,7 @@ export class Layers {
     const { clock, kept, log, metrics, policy } = this.#options
     const { descriptor } = source
     try {
-      const found = await kept.find(descriptor.digest, this.#shutdown.signal)
+      const found = await kept.find(descriptor, this.#shutdown.signal)
       const complete = found === null ? await this.#scan(source, layer) : { ...found, isKept: true }
       if (found === null) metrics.layersScanned.inc({ result: "success" })
       layer.complete(complete)
@@ -129,27 +133,47 @@ export class Layers {
   async #scan(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
     const release = await this.#slots.acquire(this.#shutdown.signal)
     try {
-      return await this.#keep(source, layer)
+      const { head, rest } = await readHead(await source.open(this.#shutdown.signal), ENCODING_HEAD)
+      const growing = await this.#grow(source, detectEncoding(head)).catch(async (error) => {
+        if (error instanceof StoreBypass) return null // the store has told why
+        await rest.cancel(error)
+        throw error
+      })
+      if (growing === null) return await this.#pass(source, layer, rest)
+      return await this.#keep({ source, layer, growing, stream: rest })
     } catch (error) {
-      if (!(error instanceof StoreBypass)) throw error // the store has told why
-      return { ...(await this.#pass(source, layer)), isKept: false }
+      if (!(error instanceof StoreBypass)) throw error
+      return await this.#pass(source, layer, await source.open(this.#shutdown.signal))
     } finally {
       release()
     }
   }
 
-  async #keep(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
-    const { kept, store } = this.#options
-    const { digest, size } = source.descriptor
-    const growing = new GrowingLayer(await store.spool(Math.ceil(size * PACK_GROWTH) + PACK_EXTRA))
+  /** Rejects with StoreBypass when there is no room for it. */
+  async #grow({ descriptor }: LayerSource, encoding: Encoding): Promise<GrowingLayer> {
+    const { store } = this.#options
+    const isReferred = encoding === "gzip"
+    const layer = isReferred ? await copyLayer(store, descriptor, this.#shutdown.signal) : null
+    const share = isReferred ? REFERRING_SHARE : WHOLE_SHARE
+    try {
+      return new GrowingLayer({ pack: await store.spool(Math.ceil(descriptor.size * share) + PACK_EXTRA), layer })
+    } catch (error) {
+      await layer?.close()
+      throw error
+    }
+  }
+
+  async #keep({ growing, layer, source, stream }: Keeping): Promise<ReadLayer> {
+    const { kept } = this.#options
     layer.grow(growing.entries, growing)
     try {
-      const bytes = await this.#read(source, layer, async (batch) => await growing.take(batch))
+      const take = async (batch: ScanBatch) => await growing.take(batch)
+      const bytes = await this.#read(source, layer, { stream, isKept: true, store: growing.write, take })
       const index = new LayerIndex(bytes)
       layer.complete({ index, pack: growing }) // nobody has to wait until the disk confirms what was verified
       const found = await growing
         .keep()
-        .then(async (pack) => ({ ...(await kept.keep(digest, { index, bytes, pack })), isKept: true }))
+        .then(async (pack) => ({ ...(await kept.keep(source.descriptor, { index, bytes, pack })), isKept: true }))
         .catch((error) => this.#unkept(source, index, error)) // what was told to be verified stays so
       layer.complete(found) // before what has grown is closed, so that there is always something to read
       return found
@@ -169,38 +193,45 @@ export class Layers {
     return new PassingPack({ source, limits: this.#options.policy.limits, slots: this.#passing })
   }
 
-  async #pass(source: LayerSource, layer: OpenLayer): Promise<KeptLayer> {
+  async #pass(source: LayerSource, layer: OpenLayer, stream: ReadableStream<Uint8Array>): Promise<ReadLayer> {
     const entries = new LayerEntries()
     const pack = this.#passingPack(source)
     layer.grow(entries, pack)
-    const bytes = await this.#read(source, layer, async (batch) => {
+    const take = async (batch: ScanBatch) => {
       for (const packed of batch.packed) packed.buffer.transfer(0) // given back now, not when the collector finds it
       for (const entry of batch.entries) entries.add(entry)
-    })
-    return { index: new LayerIndex(bytes), pack }
+    }
+    const bytes = await this.#read(source, layer, { stream, isKept: false, store: null, take })
+    return { index: new LayerIndex(bytes), pack, isKept: false }
   }
 
   /** Gives the bytes of the index. */
-  async #read(
-    source: LayerSource,
-    layer: OpenLayer,
-    take: (batch: ScanBatch) => Promise<void>,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async #read(source: LayerSource, layer: OpenLayer, work: ReadWork): Promise<Uint8Array<ArrayBuffer>> {
     const { clock, log, policy } = this.#options
     const { digest, size } = source.descriptor
     const { signal } = this.#shutdown
     const startedAt = clock.now()
     const found = { entries: 0, packBytes: 0 }
-    const count = async (batch: ScanBatch) => {
+    const take = async (batch: ScanBatch) => {
       found.entries += batch.entries.length
       for (const { packedBytes } of batch.frames) found.packBytes += packedBytes
-      await take(batch)
+      await work.take(batch)
       layer.wake()
     }
-    const bytes = await scanInWorker({ stream: await source.open(signal), limits: policy.limits, signal, take: count })
+    const bytes = await scanInWorker({ ...work, limits: policy.limits, signal, take })
     log.info("layer scanned", { digest, size, ...found, ms: Math.round(clock.now() - startedAt) })
     return bytes
   }
+}
+
+type ReadWork = Pick<ScanJob, "isKept" | "store" | "stream" | "take">
+
+interface Keeping {
+  readonly source: LayerSource
+  readonly layer: OpenLayer
+  readonly growing: GrowingLayer
+  /** The layer as it is sent. */
+  readonly stream: ReadableStream<Uint8Array>
 }
 
 interface ReadLayer extends KeptLayer {

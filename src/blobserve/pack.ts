@@ -1,11 +1,11 @@
-import { type Frame, findFrame, type PackedFrame } from "../archive/frame.ts"
+import { type Frame, findFrame, type LoadedFrame } from "../archive/frame.ts"
 import { unpackFrame } from "../archive/unpack-frame.ts"
 import type { ByteRange } from "../lib/range.ts"
 
 /** One who reads on and on, never back. */
 export interface PackReader {
   /** The frame that has what is at `position` of the archive. */
-  frameAt(position: number): Promise<PackedFrame>
+  frameAt(position: number): Promise<LoadedFrame>
   /** Safe to call twice. */
   close(): Promise<void>
 }
@@ -16,32 +16,53 @@ export interface Pack {
   open(signal: AbortSignal): Promise<PackReader>
 }
 
-/** Where a pack is kept. */
+/** Where a pack is kept, or a layer. */
 export interface PackFile {
   /** At least one byte and at most `length`, from `offset` on. */
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
 
-export function readFrames(frames: readonly Frame[], file: PackFile): PackReader {
-  const frameAt = async (position: number): Promise<PackedFrame> => {
+export interface PackFiles {
+  readonly pack: PackFile
+  /** Null: no frame refers to it. */
+  readonly layer: PackFile | null
+}
+
+/** True where not all of the frames' contents are in the pack. */
+export const refersToLayer = (frames: readonly Frame[]): boolean => frames.some(({ sourceBytes }) => sourceBytes > 0)
+
+export function readFrames(frames: readonly Frame[], { layer, pack }: PackFiles): PackReader {
+  const frameAt = async (position: number): Promise<LoadedFrame> => {
     const frame = frames[findFrame(frames, position)]
     if (frame === undefined || position >= frame.start + frame.bytes)
       throw new Error("A pack holds less than its index says")
-    const packed = new Uint8Array(frame.packedBytes)
-    for (let done = 0; done < packed.byteLength; ) {
-      const piece = await file.read(frame.packOffset + done, packed.byteLength - done)
-      packed.set(piece, done)
-      done += piece.byteLength
-    }
-    return { frame, packed }
+    const [packed, source] = await Promise.all([
+      readAll(pack, frame.packOffset, frame.packedBytes),
+      readAll(layer, frame.sourceOffset, frame.sourceBytes),
+    ])
+    return { frame, packed, source }
+  }
+  const closeAll = async () => {
+    await Promise.all([pack.close(), layer?.close()])
   }
   let closed: Promise<void> | null = null
   const close = async () => {
-    closed ??= file.close()
+    closed ??= closeAll()
     await closed
   }
   return { frameAt, close }
+}
+
+async function readAll(file: PackFile | null, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length)
+  for (let done = 0; done < length; ) {
+    if (file === null) throw new Error("A pack refers to a layer that it does not need")
+    const piece = await file.read(offset + done, length - done)
+    bytes.set(piece, done)
+    done += piece.byteLength
+  }
+  return bytes
 }
 
 /** The pack is no longer here; its layer has to be scanned again. */
@@ -87,9 +108,9 @@ export async function readPack(pack: Pack, range: ByteRange, signal: AbortSignal
 async function* readPieces(reader: PackReader, { start, end }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     for (let position = start; position < end; ) {
-      const packed = await reader.frameAt(position)
-      const content = unpackFrame(packed, end - packed.frame.start)
-      const piece = content.subarray(position - packed.frame.start, end - packed.frame.start)
+      const loaded = await reader.frameAt(position)
+      const content = unpackFrame(loaded, end - loaded.frame.start)
+      const piece = content.subarray(position - loaded.frame.start, end - loaded.frame.start)
       position += piece.byteLength
       yield piece
     }

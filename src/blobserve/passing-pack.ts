@@ -1,4 +1,4 @@
-import type { PackedFrame } from "../archive/frame.ts"
+import type { LoadedFrame, PackedFrame } from "../archive/frame.ts"
 import { scanInWorker } from "../archive/scan-in-worker.ts"
 import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Semaphore } from "../lib/semaphore.ts"
@@ -29,6 +29,7 @@ export class PassingPack implements Pack {
   }
 }
 
+const NOTHING = new Uint8Array(0)
 /** Frames that wait for who reads them. */
 const AHEAD = 4
 
@@ -48,7 +49,7 @@ class PassingReader implements PackReader {
     this.#release = release
   }
 
-  async frameAt(position: number): Promise<PackedFrame> {
+  async frameAt(position: number): Promise<LoadedFrame> {
     this.#wanted = position
     this.#scan ??= this.#run()
     for (;;) {
@@ -56,7 +57,7 @@ class PassingReader implements PackReader {
         this.#waiting.shift()
       this.#wake()
       const [frame] = this.#waiting
-      if (frame !== undefined) return frame
+      if (frame !== undefined) return { ...frame, source: NOTHING }
       if (this.#end !== undefined) throw this.#end.error
       await this.#changed.promise
     }
@@ -75,7 +76,8 @@ class PassingReader implements PackReader {
     const { signal } = this.#left
     try {
       const stream = await source.open(signal)
-      await scanInWorker({ stream, limits, signal, take: async (batch) => await this.#take(batch) })
+      const take = async (batch: ScanBatch) => await this.#take(batch)
+      await scanInWorker({ stream, limits, isKept: false, store: null, signal, take })
       this.#end = { error: new Error("A layer holds less than its index says") }
     } catch (error) {
       this.#end = { error }

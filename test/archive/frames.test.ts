@@ -2,9 +2,8 @@ import { describe, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { constants, deflateRawSync, gunzipSync, gzipSync, type ZlibOptions, zstdCompressSync } from "node:zlib"
 import type { Decoder } from "../../src/archive/decoder.ts"
-import { FRAME_BYTES, type PackedFrame } from "../../src/archive/frame.ts"
+import { FRAME_BYTES, type LoadedFrame } from "../../src/archive/frame.ts"
 import { FrameWriter } from "../../src/archive/frame-writer.ts"
-import { isSpan } from "../../src/archive/span.ts"
 import { unpackFrame } from "../../src/archive/unpack-frame.ts"
 import { GzipDecoder, ZstdDecoder } from "../../src/archive/zlib-decoder.ts"
 
@@ -26,14 +25,16 @@ interface Framing {
   readonly firstPieces?: readonly number[]
   /** After so many bytes of the source, what has come is made a frame. */
   readonly flushEvery?: number
+  /** False: frames do not refer to the layer. */
+  readonly isKept?: boolean
 }
 
 async function framesOf(
   source: Uint8Array,
   decoder: Decoder,
-  { firstPieces = [], flushEvery = Number.POSITIVE_INFINITY, pieceBytes = 65_536 }: Framing = {},
-): Promise<readonly PackedFrame[]> {
-  const writer = new FrameWriter()
+  { firstPieces = [], flushEvery = Number.POSITIVE_INFINITY, isKept = true, pieceBytes = 65_536 }: Framing = {},
+): Promise<readonly LoadedFrame[]> {
+  const writer = new FrameWriter({ isKept })
   const sizes = [...firstPieces]
   let unflushed = 0
   for (let offset = 0; offset < source.byteLength; ) {
@@ -50,13 +51,16 @@ async function framesOf(
   decoder.end()
   decoder.close()
   writer.flush()
-  const frames: PackedFrame[] = []
-  for (let next = await writer.collect(); next !== null; next = await writer.collect()) frames.push(next)
+  const frames: LoadedFrame[] = []
+  for (let next = await writer.collect(); next !== null; next = await writer.collect()) {
+    const { sourceBytes, sourceOffset } = next.frame
+    frames.push({ ...next, source: source.subarray(sourceOffset, sourceOffset + sourceBytes) })
+  }
   return frames
 }
 
 /** Every frame unpacked by itself, in order; each must begin where the one before ends, in the archive and in the pack. */
-function contentOf(frames: readonly PackedFrame[]): Buffer {
+function contentOf(frames: readonly LoadedFrame[]): Buffer {
   let [start, packOffset] = [0, 0]
   for (const { frame, packed } of frames) {
     expect([frame.start, frame.packOffset, frame.packedBytes]).toEqual([start, packOffset, packed.byteLength])
@@ -67,12 +71,17 @@ function contentOf(frames: readonly PackedFrame[]): Buffer {
   return Buffer.concat(frames.map((frame) => unpackFrame(frame)))
 }
 
+const isSpan = ({ frame }: LoadedFrame): boolean => frame.sourceBytes > 0
+
 /** How much of the content is kept in the blocks in which it came. */
-function shareOfSpans(frames: readonly PackedFrame[]): number {
-  const spans = frames.filter(({ frame, packed }) => packed.byteLength !== frame.bytes && isSpan(packed))
-  const sum = (some: readonly PackedFrame[]) => some.reduce((bytes, { frame }) => bytes + frame.bytes, 0)
+function shareOfSpans(frames: readonly LoadedFrame[]): number {
+  const spans = frames.filter(isSpan)
+  const sum = (some: readonly LoadedFrame[]) => some.reduce((bytes, { frame }) => bytes + frame.bytes, 0)
   return sum(spans) / sum(frames)
 }
+
+const packedBytes = (frames: readonly LoadedFrame[]): number =>
+  frames.reduce((sum, { frame }) => sum + frame.packedBytes, 0)
 
 /** One member that is flushed again and again, so that blocks end with whole bytes, and without content. */
 function flushed(content: Buffer, every: number): Buffer {
@@ -128,13 +137,13 @@ describe("frames", () => {
   test.each([
     ["zeros that fill what is decoded at once", Buffer.alloc(128 * 1024)],
     ["text that does so", Buffer.from("ab".repeat(64 * 1024))],
-  ])("never reach from one member into the next, behind %s", async (_, first) => {
+  ])("hold what is behind the end of a member, and %s", async (_, first) => {
     const frames = await framesOf(Buffer.concat([gzipSync(first), gzipSync(TEXT)]), new GzipDecoder())
     expect(contentOf(frames).equals(Buffer.concat([first, TEXT]))).toBe(true)
   })
 
   /** A member ends with 8 bytes of sums, and one without a name begins with 10 of a header. */
-  test("never reach from one member into the next, wherever pieces end around it", async () => {
+  test("hold what is behind the end of a member, wherever pieces end around it", async () => {
     const members = [TEXT.subarray(0, 100_000), TEXT.subarray(100_000, 2_000_000), TEXT.subarray(2_000_000)]
     const [first, ...others] = members.map((member) => gzipSync(member))
     const length = first?.byteLength ?? 0
@@ -154,15 +163,31 @@ describe("frames", () => {
     ])
     const source = gzipSync(Buffer.concat(pieces.flat()))
     const frames = await framesOf(source, new GzipDecoder())
-    expect(frames.reduce((sum, { frame }) => sum + frame.packedBytes, 0)).toBeLessThan(source.byteLength * 1.3)
+    expect(packedBytes(frames)).toBeLessThan(source.byteLength * 1.3)
   })
 
-  test("keep the blocks of gzip as they came, little larger than they came", async () => {
+  test("leave the blocks of gzip in the layer, and need little besides", async () => {
     const source = gzipSync(TEXT)
     const frames = await framesOf(source, new GzipDecoder())
     expect(shareOfSpans(frames)).toBeGreaterThan(0.8)
-    const packed = frames.reduce((sum, { frame }) => sum + frame.packedBytes, 0)
-    expect(packed).toBeLessThan(source.byteLength * 1.25)
+    const inLayer = frames.filter(isSpan)
+    expect(packedBytes(inLayer)).toBeLessThan(source.byteLength * 0.1)
+  })
+
+  test("leave members of gzip in the layer, as tools make them that want to find each file again", async () => {
+    const source = Buffer.concat(
+      Array.from({ length: 2000 }, (_, at) => gzipSync(TEXT.subarray(at * 999, at * 999 + 4000 + ((at * 7919) % 9000)))),
+    )
+    const frames = await framesOf(source, new GzipDecoder())
+    expect(contentOf(frames).equals(gunzipSync(source))).toBe(true)
+    expect(shareOfSpans(frames)).toBeGreaterThan(0.9)
+    expect(packedBytes(frames)).toBeLessThan(source.byteLength * 0.15)
+  })
+
+  test("of a layer that is not kept hold their content as it is", async () => {
+    const frames = await framesOf(gzipSync(MIXED), new GzipDecoder(), { isKept: false })
+    expect(contentOf(frames).equals(MIXED)).toBe(true)
+    expect(frames.every(({ frame }) => frame.sourceBytes === 0 && frame.packedBytes === frame.bytes)).toBe(true)
   })
 
   test("keep blocks again after what had to be handed on in the middle of one", async () => {
@@ -178,10 +203,15 @@ describe("frames", () => {
 
   test("that are damaged are refused", async () => {
     const frames = await framesOf(gzipSync(TEXT), new GzipDecoder())
-    for (const { frame, packed } of frames.filter((one) => isSpan(one.packed))) {
-      expect(() => unpackFrame({ frame, packed: packed.slice(0, -1000) })).toThrow("damaged")
-      expect(() => unpackFrame({ frame: { ...frame, bytes: frame.bytes + 1 }, packed })).toThrow("damaged")
-      expect(() => unpackFrame({ frame: { ...frame, bytes: FRAME_BYTES * 1000 }, packed })).toThrow("damaged")
+    const spans = frames.filter(({ frame }) => frame.start > 0 && frame.sourceBytes > 0) // the first needs no window
+    expect(spans.length).toBeGreaterThan(0)
+    for (const span of spans) {
+      const { frame, packed, source } = span
+      expect(() => unpackFrame({ ...span, source: source.slice(0, -1000) })).toThrow("damaged")
+      expect(() => unpackFrame({ ...span, packed: packed.slice(0, -1000) })).toThrow("damaged")
+      expect(() => unpackFrame({ ...span, packed: new Uint8Array(0) })).toThrow("damaged")
+      expect(() => unpackFrame({ ...span, frame: { ...frame, bytes: frame.bytes + 1 } })).toThrow("damaged")
+      expect(() => unpackFrame({ ...span, frame: { ...frame, bytes: FRAME_BYTES * 1000 } })).toThrow("damaged")
     }
   })
 })

@@ -21,11 +21,13 @@ const LIMITS: ScanLimits = {
 const { signal } = new AbortController()
 const stream = (bytes: Uint8Array): ReadableStream<Uint8Array> => new Blob([new Uint8Array(bytes)]).stream()
 
+const JOB = { limits: LIMITS, isKept: true, store: null, signal, take: async () => {} } as const
+
 async function scan(bytes: Uint8Array, limits: Partial<ScanLimits> = {}) {
   const batches: ScanBatch[] = []
   const take = async (batch: ScanBatch) => void batches.push(batch)
   const index = new LayerIndex(
-    await scanInWorker({ stream: stream(bytes), limits: { ...LIMITS, ...limits }, signal, take }),
+    await scanInWorker({ ...JOB, stream: stream(bytes), limits: { ...LIMITS, ...limits }, take }),
   )
   return { index, batches }
 }
@@ -117,7 +119,8 @@ describe("scanInWorker()", () => {
   test("gives entries and contents, and an index of them", async () => {
     const big = "content of a large file, ".repeat(40_000)
     const archive = rawTar([directory("d"), FILE, { name: "d/big", content: big }, hardlink("d/same", "f")])
-    const { index, batches } = await scan(gzipSync(archive))
+    const layer = gzipSync(archive)
+    const { index, batches } = await scan(layer)
 
     expect([...index.entries()].map(({ path, type, size }) => `${path} ${type} ${size}`)).toEqual([
       "d directory 0",
@@ -127,7 +130,10 @@ describe("scanInWorker()", () => {
     ])
     expect(batches.flatMap(({ entries }) => entries.map(({ path }) => path))).toEqual(["d", "f", "d/big", "d/same"])
     const packed = batches.flatMap(({ packed: frames }) => frames)
-    const frames = index.frames.map((frame, at) => unpackFrame({ frame, packed: packed[at] ?? new Uint8Array(0) }))
+    const frames = index.frames.map((frame, at) => {
+      const source = layer.subarray(frame.sourceOffset, frame.sourceOffset + frame.sourceBytes)
+      return unpackFrame({ frame, packed: packed[at] ?? new Uint8Array(0), source })
+    })
     expect(Buffer.concat(frames).equals(archive)).toBe(true)
     const { offset = 0, size = 0 } = index.find("d/big") ?? {}
     expect(archive.subarray(offset, offset + size).toString()).toBe(big)
@@ -237,7 +243,7 @@ describe("scanInWorker()", () => {
     const failure = new Error("the upstream is gone")
     const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(failure) })
 
-    await expect(scanInWorker({ stream: broken, limits: LIMITS, signal, take: async () => {} })).rejects.toBe(failure)
+    await expect(scanInWorker({ ...JOB, stream: broken })).rejects.toBe(failure)
   })
 
   test("ends when it is told to, also while nothing comes", async () => {
@@ -249,7 +255,7 @@ describe("scanInWorker()", () => {
         isCancelled = true
       },
     })
-    const scanning = scanInWorker({ stream: silent, limits: LIMITS, signal: left.signal, take: async () => {} })
+    const scanning = scanInWorker({ ...JOB, stream: silent, signal: left.signal })
     const reason = new Error("nobody wants it")
     left.abort(reason)
 
@@ -264,12 +270,43 @@ describe("scanInWorker()", () => {
 
     await expect(
       scanInWorker({
+        ...JOB,
         stream: stream(rawTar([{ name: "f", content }])),
-        limits: LIMITS,
-        signal,
         take: () => Promise.reject(failure),
       }),
     ).rejects.toBe(failure)
+  })
+
+  test("has the layer stored, each part before what is found in it", async () => {
+    const layer = gzipSync(rawTar([{ name: "f", content: crypto.getRandomValues(new Uint8Array(65_536)).toHex() }]))
+    const stored: Uint8Array[] = []
+    const foundEarly: number[] = []
+    const store = async (piece: Uint8Array) => {
+      await Bun.sleep(0)
+      stored.push(piece.slice())
+    }
+    const take = async ({ frames }: ScanBatch) => {
+      const there = stored.reduce((sum, { byteLength }) => sum + byteLength, 0)
+      const early = frames.filter(({ sourceBytes, sourceOffset }) => sourceOffset + sourceBytes > there)
+      foundEarly.push(...early.map(({ start }) => start))
+    }
+    await scanInWorker({ ...JOB, stream: stream(layer), store, take })
+
+    expect(foundEarly).toEqual([])
+    expect(Buffer.concat(stored).equals(layer)).toBe(true)
+  })
+
+  test("ends when the layer cannot be stored, and stores nothing any more then", async () => {
+    const failure = new Error("no room")
+    let calls = 0
+    const store = () => {
+      calls += 1
+      return Promise.reject(failure)
+    }
+    const layer = crypto.getRandomValues(new Uint8Array(2 * MIB))
+
+    await expect(scanInWorker({ ...JOB, stream: stream(layer), store })).rejects.toBe(failure)
+    expect(calls).toBe(1)
   })
 
   test("holds no more of a bomb in memory than of anything else", async () => {

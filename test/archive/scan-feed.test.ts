@@ -8,9 +8,15 @@ const KIB = 1024
 function worker() {
   const sent: Uint8Array<ArrayBuffer>[] = []
   let isEnded = false
-  const feed = new ScanFeed((message, transfer = []) => {
-    if (message.kind === "end") isEnded = true
-    if (message.kind === "bytes") sent.push(structuredClone(message.bytes, { transfer }))
+  const feed = new ScanFeed({
+    post: (message, transfer = []) => {
+      if (message.kind === "end") isEnded = true
+      if (message.kind === "bytes") sent.push(structuredClone(message.bytes, { transfer }))
+    },
+    store: null,
+    failed: (error) => {
+      throw error
+    },
   })
   const giveBack = (): Uint8Array => {
     const piece = sent.shift()
@@ -60,7 +66,7 @@ test("a source that is faster waits, and goes on when it may, or when nothing is
   giveBack()
   await until(() => sent.length === most)
   expect(memory(sent)).toBe(1024 * KIB)
-  feed.close()
+  await feed.close()
 
   expect(await adding).toBe(false)
 })

@@ -19,7 +19,14 @@ import { tempDir } from "../helpers/temp-dir.ts"
 const signal = AbortSignal.any([])
 const bytes = crypto.getRandomValues(new Uint8Array(65_536 + 100))
 const digest = digestOf(bytes)
-const frame: Frame = { start: 0, bytes: bytes.byteLength, packOffset: 0, packedBytes: bytes.byteLength }
+const frame: Frame = {
+  start: 0,
+  bytes: bytes.byteLength,
+  packOffset: 0,
+  packedBytes: bytes.byteLength,
+  sourceOffset: 0,
+  sourceBytes: 0,
+}
 const entry = (size: number): LayerEntry => ({
   path: "f",
   type: "file",
@@ -70,12 +77,14 @@ function contents(): Contents {
 }
 
 const kept: Pack = {
-  open: async () =>
-    readFrames([frame], { read: async (at, length) => bytes.subarray(at, at + length), close: async () => {} }),
+  open: async () => {
+    const pack = { read: async (at: number, length: number) => bytes.subarray(at, at + length), close: async () => {} }
+    return readFrames([frame], { pack, layer: null })
+  },
 }
 
 async function growing(place = spool()): Promise<{ readonly layer: OpenLayer; readonly end: () => Promise<void> }> {
-  const grown = new GrowingLayer(place)
+  const grown = new GrowingLayer({ pack: place, layer: null })
   await grown.take({ entries: [entry(bytes.byteLength)], frames: [frame], packed: [new Uint8Array(bytes)] })
   const layer = new OpenLayer(digest)
   layer.grow(grown.entries, grown)
