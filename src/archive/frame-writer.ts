@@ -119,9 +119,7 @@ export class FrameWriter {
     if (source === null) return null
     const window = this.#buffer.subarray(Math.max(0, WINDOW_BYTES - this.#start), WINDOW_BYTES)
     const skip = findBlockStart(source.bytes, window, content)
-    return skip === null
-      ? null
-      : { skip, window, sourceOffset: source.offset, sourceBytes: source.bytes.byteLength }
+    return skip === null ? null : { skip, window, sourceOffset: source.offset, sourceBytes: source.bytes.byteLength }
   }
 
   /** Goes on with another buffer, from `end` of this one. */

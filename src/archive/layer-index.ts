@@ -207,8 +207,9 @@ export class LayerIndex implements LayerTree {
 
 function readFrames(columns: Float64Array): readonly Frame[] {
   return Array.from({ length: columns.length / FRAME_COLUMNS }, (_, index) => {
-    const [start = 0, bytes = 0, packOffset = 0, packedBytes = 0, sourceOffset = 0, sourceBytes = 0] =
-      columns.subarray(index * FRAME_COLUMNS)
+    const [start = 0, bytes = 0, packOffset = 0, packedBytes = 0, sourceOffset = 0, sourceBytes = 0] = columns.subarray(
+      index * FRAME_COLUMNS,
+    )
     return { start, bytes, packOffset, packedBytes, sourceOffset, sourceBytes }
   })
 }

@@ -98,7 +98,10 @@ export class ScanFeed {
   /** Sends behind all that is being stored, at once where nothing is. */
   #inTurn(piece: Uint8Array | null, send: () => void): void {
     const { failed, store } = this.#options
-    if (store === null) return send()
+    if (store === null) {
+      send()
+      return
+    }
     this.#stored = this.#stored.then(async () => {
       if (this.#isClosed) return
       try {

@@ -55,7 +55,10 @@ export class GrowingLayer implements Pack {
       await this.#closeIfUnused()
     }
     const read = async (offset: number, length: number) => await pack.read(offset, length)
-    return readFrames(this.frames, { pack: { read, close }, layer: layer === null ? null : { ...layer, close: nothing } })
+    return readFrames(this.frames, {
+      pack: { read, close },
+      layer: layer === null ? null : { ...layer, close: nothing },
+    })
   }
 
   /** Keeps all contents. Gives the pack; the layer has its own name. Not to be called twice. */

@@ -70,7 +70,10 @@ export class KeptLayers {
     } finally {
       await spool.close()
     }
-    await this.#options.facts.set(layer.digest, [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "))
+    await this.#options.facts.set(
+      layer.digest,
+      [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "),
+    )
   }
 
   async #has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {

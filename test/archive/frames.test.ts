@@ -176,7 +176,9 @@ describe("frames", () => {
 
   test("leave members of gzip in the layer, as tools make them that want to find each file again", async () => {
     const source = Buffer.concat(
-      Array.from({ length: 2000 }, (_, at) => gzipSync(TEXT.subarray(at * 999, at * 999 + 4000 + ((at * 7919) % 9000)))),
+      Array.from({ length: 2000 }, (_, at) =>
+        gzipSync(TEXT.subarray(at * 999, at * 999 + 4000 + ((at * 7919) % 9000))),
+      ),
     )
     const frames = await framesOf(source, new GzipDecoder())
     expect(contentOf(frames).equals(gunzipSync(source))).toBe(true)
