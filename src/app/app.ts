@@ -142,7 +142,7 @@ class App implements RunningApp {
     // Pulls from the registry come last, so that none fails because another port is taken and the process ends again
     for (const listener of listenOperation(this.#config, { readiness, level }, ports)) this.#operation.push(listener)
     if (blobserve !== null && files !== null) {
-      this.#blobserve = listenBlobserve(blobserve, files.handle, ports)
+      this.#blobserve = listenBlobserve(blobserve, files.app, ports)
       this.#serving.push(this.#blobserve)
     }
     if (registry !== null) {

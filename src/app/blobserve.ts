@@ -9,9 +9,8 @@ import { Ownership } from "../blobserve/ownership.ts"
 import type { BlobserveConfig } from "../config/blobserve.ts"
 import type { RegistryConfig } from "../config/load.ts"
 import { classifyAddress } from "../egress/address-class.ts"
-import { blobserveApp } from "../http/blobserve/app.ts"
+import { type BlobserveApp, blobserveApp } from "../http/blobserve/app.ts"
 import type { Served } from "../http/blobserve/options.ts"
-import type { Handle } from "../http/server.ts"
 import type { DiskStore } from "../store/disk.ts"
 import { VERSION } from "../version.ts"
 import type { CurrentRegistry } from "./current-registry.ts"
@@ -24,7 +23,7 @@ import type { Tools } from "./tools.ts"
 
 /** The file server without its port. */
 export interface Blobserve {
-  readonly handle: Handle
+  readonly app: BlobserveApp
   /** A store of its own, which wants to be looked after; null where it uses the registry's. */
   readonly store: DiskStore | null
   /** Serves what another configuration says; places on disk stay. */
@@ -67,7 +66,7 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
   const contents = new Contents({ store, downloads: keeping.contents, memoryBytes: limits.memoryBytes })
   const files = new Files({ images, layers, contents, background: background.signal })
   let served = servedOf(config, base.settings)
-  const handle = blobserveApp({
+  const app = blobserveApp({
     files,
     served: () => served,
     isTrusted: (address) => ["private", "loopback"].includes(classifyAddress(address)),
@@ -87,7 +86,7 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
     await layers.close()
     await keeping.close()
   }
-  return { handle, store: store === kept.store ? null : store, apply, close }
+  return { app, store: store === kept.store ? null : store, apply, close }
 }
 
 const servedOf = (config: BlobserveConfig, { defaultPlatform: platform }: RegistryConfig): Served => ({

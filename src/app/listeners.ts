@@ -1,5 +1,6 @@
 import type { BlobserveConfig } from "../config/blobserve.ts"
 import type { Config, RegistryConfig } from "../config/load.ts"
+import type { BlobserveApp } from "../http/blobserve/app.ts"
 import { debugApp } from "../http/debug.ts"
 import { metricsApp } from "../http/metrics.ts"
 import { probesApp } from "../http/probes.ts"
@@ -60,8 +61,12 @@ function stallPolicy({ serving }: Tuning, patientRequests: number): StallPolicy 
 }
 
 /** Throws when the port cannot be opened. */
-export function listenBlobserve({ host: hostname, port }: BlobserveConfig, handle: Handle, ports: Ports): Listener {
-  const listener = listen({ ...serviceOptions(handle, ports), hostname, port, route: "file" })
+export function listenBlobserve(
+  { host: hostname, port }: BlobserveConfig,
+  { handle, instant }: BlobserveApp,
+  ports: Ports,
+): Listener {
+  const listener = listen({ ...serviceOptions(handle, ports), hostname, port, instant, route: "file" })
   ports.tools.log.info("blob HTTP server listening", { addr: joinAddress(hostname, listener.port) })
   return listener
 }

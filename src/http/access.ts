@@ -2,6 +2,7 @@ import { observeStream, type StreamEnd } from "../lib/stream.ts"
 import type { Route } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
+import type { InstantAnswer } from "./instant.ts"
 import { pathOf } from "./path-of.ts"
 
 export interface AccessOptions {
@@ -35,29 +36,51 @@ export function recordAccess(
   { length, response }: Answer,
 ): Response {
   const { status } = response
+  const { method } = request
   const path = pathOf(request.url)
   const route = fixed ?? routeOf(path)
-  metrics.httpRequests.inc({ route, code: status })
-  const seconds = (performance.now() - startedAt) / 1000
-  metrics.httpSeconds.add({ route }, seconds)
-  if (route === "manifest" || route === "blob") metrics.original.served(route, seconds, status >= 500)
-  const { method } = request
-  const record = (bytes: number, took: number, end: Fields = NOTHING) => {
-    const fields: Record<string, unknown> = { method, path, status, bytes, ms: Math.round(took * 10_000) / 10 }
-    if (user !== null) fields["user"] = user
-    log.info("request", end === NOTHING ? fields : { ...fields, ...end })
-  }
+  const seconds = secondsSince(startedAt)
+  count(metrics, { route, status, seconds })
   // To look at a body makes a stream of it
   const body = length === null ? response.body : null
   if (body !== null) {
-    const counted = countedStream(body, (bytes, end) => record(bytes, (performance.now() - startedAt) / 1000, end))
-    return new Response(counted, response)
+    const record = (bytes: number, end: Fields) => {
+      const fields = { method, path, status, bytes, ms: tenths(secondsSince(startedAt)) }
+      log.info("request", { ...fields, ...(user === null ? {} : { user }), ...end })
+    }
+    return new Response(countedStream(body, record), response)
   }
-  record(method === "HEAD" ? 0 : Number(length), seconds)
+  const fields = { method, path, status, bytes: method === "HEAD" ? 0 : Number(length), ms: tenths(seconds) }
+  if (user === null) log.request(fields)
+  else log.info("request", { ...fields, user })
   return response
 }
 
-const NOTHING: Fields = {}
+/** The same for an answer that was known before. */
+export function recordInstant(
+  { log, metrics, route: fixed }: AccessOptions,
+  { bytes: { byteLength: bytes }, path }: InstantAnswer,
+  seconds: number,
+): void {
+  count(metrics, { route: fixed ?? routeOf(path), status: 200, seconds })
+  log.request({ method: "GET", path, status: 200, bytes, ms: tenths(seconds) })
+}
+
+const secondsSince = (startedAt: number): number => (performance.now() - startedAt) / 1000
+/** In milliseconds, to a tenth. */
+const tenths = (seconds: number): number => Math.round(seconds * 10_000) / 10
+
+interface Answered {
+  readonly route: Route
+  readonly status: number
+  readonly seconds: number
+}
+
+function count({ httpRequests, httpSeconds, original }: Metrics, { route, seconds, status }: Answered): void {
+  httpRequests.inc({ route, code: status })
+  httpSeconds.add({ route }, seconds)
+  if (route === "manifest" || route === "blob") original.served(route, seconds, status >= 500)
+}
 
 /** Passes a stream on and tells at its end how much it was. */
 function countedStream(

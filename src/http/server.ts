@@ -3,8 +3,9 @@ import { RegistryError } from "../oci/error.ts"
 import type { Route } from "../telemetry/labels.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import { type Answer, recordAccess } from "./access.ts"
+import { type Answer, recordAccess, recordInstant } from "./access.ts"
 import { errorResponse, internalError } from "./error.ts"
+import type { InstantAnswers } from "./instant.ts"
 import { refuseTaken } from "./port-check.ts"
 import type { TlsCredentials } from "./tls/credentials.ts"
 
@@ -23,6 +24,8 @@ export interface ListenOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly handle: Handle
+  /** Asked before `handle`, unless the port has much to do. Absent: there are none. */
+  readonly instant?: InstantAnswers
   readonly log: Logger
   /** Null: requests are not recorded, which is for ports that machines ask every few seconds. */
   readonly metrics: Metrics | null
@@ -107,9 +110,34 @@ export const joinAddress = (hostname: string, port: number): string =>
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
 function serve(
-  { credentials, hostname, port, handle, log, maxConcurrent, metrics, openFiles = PLENTY, route, stall }: ListenOptions,
+  {
+    credentials,
+    hostname,
+    port,
+    handle,
+    instant,
+    log,
+    maxConcurrent,
+    metrics,
+    openFiles = PLENTY,
+    route,
+    stall,
+  }: ListenOptions,
   state: ListenerState,
 ) {
+  const sendInstantly = (request: Request, server: Bun.Server<undefined>): Response | null => {
+    const mustClose = state.isRetired || openFiles.areScarce
+    if (instant === undefined || mustClose || server.pendingRequests > stall.patientRequests) return null
+    const startedAt = performance.now()
+    const known = instant.find(request)
+    if (known === null) return null
+    server.timeout(request, stall.idleSeconds)
+    const response = new Response(known.bytes, { headers: known.headers })
+    const seconds = (performance.now() - startedAt) / 1000
+    instant.sent(seconds)
+    if (metrics !== null) recordInstant({ log, metrics, route: route ?? null }, known, seconds)
+    return response
+  }
   const send = (exchange: Exchange, response: Response): Response => {
     if (state.isRetired || openFiles.areScarce) response.headers.set("connection", "close")
     const answer = { response, length: response.headers.get("content-length") }
@@ -128,6 +156,8 @@ function serve(
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // Not async: an answer that is there at once is sent at once, which is cheaper for small ones
     fetch: (incoming, server) => {
+      const known = sendInstantly(incoming, server)
+      if (known !== null) return known
       const exchange = new Exchange(server, incoming)
       const request = withHost(incoming)
       const isFull = openFiles.areSpent || server.pendingRequests > maxConcurrent

@@ -6,7 +6,18 @@ export const LEVELS = ["debug", "info", "warn", "error"] as const
 export type Level = (typeof LEVELS)[number]
 export type Fields = Readonly<Record<string, unknown>>
 
+/** What is told of an answer. */
+export interface RequestFields {
+  readonly method: string
+  readonly path: string
+  readonly status: number
+  readonly bytes: number
+  readonly ms: number
+}
+
 export interface Logger {
+  /** The line "request" at level info: of no other are there so many, so it is made in a way of its own. */
+  request(fields: RequestFields): void
   debug(message: string, fields?: Fields): void
   info(message: string, fields?: Fields): void
   /** `cause`: what is to blame, such as a host that is away. One message about it is written once a minute. */
@@ -68,7 +79,13 @@ export function createLogger(options: LoggerOptions): Logger {
     }
     return log
   }
-  return { debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
+  const request = (fields: RequestFields) => {
+    if (!isWanted("info")) return
+    const ms = Date.now()
+    if (!isPlaced("info")) return writeLater(() => requestLine(options, fields, ms))
+    write(formatLine(options, "info", REQUEST, { ...callerOf(request), ...fields }, ms))
+  }
+  return { request, debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
 }
 
 /** What clients may cause without end; at level info they have a line for each request anyway. */
@@ -85,6 +102,30 @@ export function formatLine(
   const print = format === "json" ? jsonLine : textLine
   return print(level, message, fields, { version, time: timestamp(ms) })
 }
+
+const REQUEST = "request"
+
+/** The same as `formatLine` gives, in a quarter of the time. */
+export function requestLine(options: LineOptions, fields: RequestFields, ms: number): string {
+  if (options.format !== "json") return formatLine(options, "info", REQUEST, { ...fields }, ms)
+  const { bytes, method, ms: took, path, status } = fields
+  const begin = requestBegin(options.version, ms)
+  return `${begin}${quoted(method)},"path":${quoted(truncated(path, MAX_BYTES))},"status":${status},"bytes":${bytes},"ms":${took}}\n`
+}
+
+let latestBegin = { ms: 0, version: "", text: "" }
+
+/** Up to where requests of the same millisecond differ. */
+function requestBegin(version: string, ms: number): string {
+  if (ms === latestBegin.ms && version === latestBegin.version) return latestBegin.text
+  const line = jsonLine("info", REQUEST, {}, { version, time: timestamp(ms) })
+  latestBegin = { ms, version, text: `${line.slice(0, line.lastIndexOf("}"))},"method":` }
+  return latestBegin.text
+}
+
+/** What stands in JSON as it is, but for its quotes. */
+const PLAIN = /^[ !#-[\]-~]*$/
+const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
 
 let latest = { ms: 0, text: "" }
 

@@ -1,4 +1,10 @@
 import type { Logger } from "../../src/telemetry/log.ts"
 
 /** For what is tested without its log. */
-export const silentLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+export const silentLogger: Logger = {
+  request: () => {},
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+}

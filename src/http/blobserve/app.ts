@@ -1,6 +1,7 @@
 import { Elysia } from "elysia"
 import { RegistryError } from "../../oci/error.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
+import type { InstantAnswers } from "../instant.ts"
 import { respond } from "../respond.ts"
 import type { Caller, Handle } from "../server.ts"
 import { swaggerApp } from "../swagger/app.ts"
@@ -15,8 +16,13 @@ import type { BlobserveAppOptions } from "./options.ts"
 import { parseFilePath } from "./path.ts"
 import { INLINE_VARS, presentFile } from "./present.ts"
 
+export interface BlobserveApp {
+  readonly handle: Handle
+  readonly instant: InstantAnswers
+}
+
 /** The files inside images, for GET and HEAD. */
-export function blobserveApp(options: BlobserveAppOptions): Handle {
+export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
   const callers = new WeakMap<Request, Caller>()
   const explore = createExplorer(options)
   let hot = { of: options.served(), answers: new HotAnswers(options.clock) }
@@ -36,30 +42,44 @@ export function blobserveApp(options: BlobserveAppOptions): Handle {
   }
   const sent = (request: Request, response: Response, startedAt: number): Response => {
     if (!response.headers.has("x-content-type-options")) response.headers.set("x-content-type-options", "nosniff")
-    count(options.metrics, request, response, startedAt)
+    const method = METHODS.has(request.method) ? request.method.toLowerCase() : "other"
+    count(options.metrics, { method, code: response.status }, (performance.now() - startedAt) / 1000)
     return response
   }
-  return (request, caller) => {
+  const instant: InstantAnswers = {
+    find: (request) => {
+      const known = currentHot().find(request)
+      return known !== null && isWhole(request) ? known.answer : null
+    },
+    sent: (seconds) => count(options.metrics, SENT, seconds),
+  }
+  const handle: Handle = (request, caller) => {
     const startedAt = performance.now()
     const known = currentHot().find(request)
     const response = known === null ? all(request, caller) : again(known, { request, caller }, options)
     if (!(response instanceof Promise)) return sent(request, response, startedAt)
     return response.then((answered) => sent(request, answered, startedAt))
   }
+  return { handle, instant }
 }
 
+/** For all of a file, whatever the client has of it. */
+const isWhole = ({ headers, method }: Request): boolean =>
+  method === "GET" && !headers.has("range") && !headers.has("if-none-match") && !headers.has("if-modified-since")
+
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+
+/** How an instant answer is counted. */
+const SENT = { method: "get", code: 200 } as const
 
 /** Under the names that the original's dashboards ask for. */
 function count(
   { filesRequests, filesSeconds }: Metrics,
-  request: Request,
-  { status }: Response,
-  startedAt: number,
+  labels: { readonly method: string; readonly code: number },
+  seconds: number,
 ): void {
-  const method = METHODS.has(request.method) ? request.method.toLowerCase() : "other"
-  filesRequests.inc({ method, code: status })
-  filesSeconds.add({ method, code: status }, (performance.now() - startedAt) / 1000)
+  filesRequests.inc(labels)
+  filesSeconds.add(labels, seconds)
 }
 
 interface Asked {
@@ -98,7 +118,7 @@ function again(
   options: BlobserveAppOptions,
 ): Response | Promise<Response> {
   const { request } = asked
-  if (hot.headers !== null) return respond(request, hot.file.blob, hot.headers)
+  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.headers)
   return presentFile({ ...hot, request, isTrusted: isTrusted(asked, options) })
 }
 
