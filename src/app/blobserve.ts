@@ -106,7 +106,7 @@ interface Keeping {
 
 /**
  * With a registry and no place of its own, everything is kept beside what the registry keeps. In a place of its own,
- * layers only pass through: what is served of them is kept, and nothing twice.
+ * transfers only pass through: what is needed of a layer is kept by those who read it.
  */
 function openKeeping(config: BlobserveConfig, { kept, settings, isShared }: BlobserveBase, tools: Tools): Keeping {
   const { clock, downloads, random } = tools.tuning

@@ -17,7 +17,7 @@ export interface FrameSource {
   readonly offset: number
 }
 
-/** What is larger compressed is not worth keeping as it is. */
+/** What is larger compressed is not worth leaving as it is. */
 const SOURCE_BYTES = FRAME_BYTES
 /** Less content is not worth a frame of its own, as long as it can be chosen. */
 const MIN_CONTENT = FRAME_BYTES / 4

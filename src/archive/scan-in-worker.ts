@@ -29,10 +29,10 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
   const result = Promise.withResolvers<Uint8Array<ArrayBuffer>>()
   const post = (message: ToScanner, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer)
   const feed = new ScanFeed({ post, store: job.store, failed: result.reject })
-  let turn: Promise<unknown> = Promise.resolve()
-  const inTurn = (work: () => unknown) => {
-    turn = turn.then(work)
-    turn.catch(result.reject)
+  let turn: Promise<void> = Promise.resolve()
+  let isOver = false
+  const inTurn = (work: () => Promise<void> | void) => {
+    turn = turn.then(async () => (isOver ? undefined : await work())).catch(result.reject)
   }
   worker.onmessage = ({ data }: MessageEvent<FromScanner>) => {
     if (data.kind === "used") feed.used(data.piece)
@@ -55,6 +55,8 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
     await reader.cancel().catch(() => {}) // it has failed itself
     await Promise.all([feeding, fed])
     worker.terminate()
+    isOver = true
+    await turn // what takes may be closed as soon as this has ended
   }
 }
 

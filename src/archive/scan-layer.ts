@@ -29,7 +29,7 @@ export interface ScanInput {
   used(piece: Uint8Array<ArrayBuffer>): void
 }
 
-/** Frames that wait to be handed on at most, and those of them that are still being compressed then. */
+/** Frames that wait until they are handed on together, and those of them that may go on being compressed then. */
 const MAX_WAITING = 6
 const PARALLEL = 2
 /** When no more comes for so long, the blocks that have come are handed on; and then, all that has. */
@@ -47,6 +47,7 @@ export async function scanLayer(
   { isKept, limits }: ScanOptions,
   emit: (batch: ScanBatch) => Promise<void>,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const [most, left] = isKept ? [MAX_WAITING, PARALLEL] : [1, 0] // what is not compressed is large, and ready at once
   const frames = new FrameWriter({ isKept })
   const collector = new EntryCollector(limits)
   const archive = new LimitedArchive(new TarReader(collector), frames, limits)
@@ -67,7 +68,7 @@ export async function scanLayer(
   const read = async (piece: Uint8Array<ArrayBuffer>) => {
     archive.write(piece)
     while (archive.step()) {
-      if (frames.waiting >= MAX_WAITING) await hand(PARALLEL)
+      if (frames.waiting >= most) await hand(left)
       if (collector.fresh >= MAX_FRESH) await hand(0)
       if (collector.fresh >= MAX_FRESH) await flush()
     }

@@ -49,16 +49,11 @@ export class GrowingLayer implements Pack {
   async open(): Promise<PackReader> {
     if (this.#isOver) throw new PackGone("The scan of a layer has ended")
     this.#readers += 1
-    const { layer, pack } = this.#place
     const close = async () => {
       this.#readers -= 1
       await this.#closeIfUnused()
     }
-    const read = async (offset: number, length: number) => await pack.read(offset, length)
-    return readFrames(this.frames, {
-      pack: { read, close },
-      layer: layer === null ? null : { ...layer, close: nothing },
-    })
+    return readFrames(this.frames, this.#place, close)
   }
 
   /** Keeps all contents. Gives the pack; the layer has its own name. Not to be called twice. */
@@ -81,5 +76,3 @@ export class GrowingLayer implements Pack {
     await Promise.all([this.#place.pack.close(), this.#place.layer?.close()])
   }
 }
-
-const nothing = async (): Promise<void> => {}

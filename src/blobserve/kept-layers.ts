@@ -92,7 +92,9 @@ export class KeptLayers {
     const open = async (signal: AbortSignal): Promise<PackReader> => {
       const file = await this.#open(pack, signal)
       try {
-        return readFrames(frames, { pack: file, layer: needed === null ? null : await this.#open(needed, signal) })
+        const source = needed === null ? null : await this.#open(needed, signal)
+        const close = async () => void (await Promise.all([file.close(), source?.close()]))
+        return readFrames(frames, { pack: file, layer: source }, close)
       } catch (error) {
         await file.close()
         throw error

@@ -10,13 +10,15 @@ export interface LayerCopy extends PackFile {
   readonly write: ((piece: Uint8Array) => Promise<void>) | null
   /** Keeps it under its digest, which the caller has verified. Rejects with StoreBypass when that cannot be. */
   keep(): Promise<void>
+  close(): Promise<void>
 }
 
 /** Rejects with StoreBypass when there is no room for it. */
 export async function copyLayer(store: BlobStore, descriptor: Descriptor, signal: AbortSignal): Promise<LayerCopy> {
   const found = await store.find(descriptor, signal)
   const file = found?.kind === "file" ? await StoredFile.open(found).catch(orNull) : null
-  return file === null ? spooledCopy(await store.spool(descriptor.size), descriptor) : storedCopy(file)
+  if (file !== null) return storedCopy(file)
+  return new SpooledCopy(store, await store.spool(descriptor.size), descriptor)
 }
 
 function orNull(error: unknown): null {
@@ -31,9 +33,35 @@ const storedCopy = (file: StoredFile): LayerCopy => ({
   close: async () => await file.close(),
 })
 
-const spooledCopy = (spool: Spool, descriptor: Descriptor): LayerCopy => ({
-  write: async (piece) => await spool.write(piece),
-  read: async (offset, length) => await spool.read(offset, length),
-  keep: async () => void (await spool.keep(descriptor)),
-  close: async () => await spool.close(),
-})
+class SpooledCopy implements LayerCopy {
+  readonly #store: BlobStore
+  readonly #spool: Spool
+  readonly #descriptor: Descriptor
+  #written = 0
+
+  constructor(store: BlobStore, spool: Spool, descriptor: Descriptor) {
+    this.#store = store
+    this.#spool = spool
+    this.#descriptor = descriptor
+  }
+
+  readonly write = async (piece: Uint8Array): Promise<void> => {
+    await this.#spool.write(piece)
+    this.#written += piece.byteLength
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    return await this.#spool.read(offset, length)
+  }
+
+  async keep(): Promise<void> {
+    const { digest, size } = this.#descriptor
+    if (this.#store.findVerified(this.#descriptor) !== null) return // a registry beside has kept it meanwhile
+    if (this.#written !== size) throw new Error(`Layer ${digest} has ${this.#written} bytes in place of ${size}`)
+    await this.#spool.keep(this.#descriptor)
+  }
+
+  async close(): Promise<void> {
+    await this.#spool.close()
+  }
+}

@@ -131,19 +131,19 @@ export class Layers {
 
   /** What cannot be kept passes through, and another attempt to keep it is made later. */
   async #scan(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
-    const release = await this.#slots.acquire(this.#shutdown.signal)
+    const { signal } = this.#shutdown
+    const release = await this.#slots.acquire(signal)
     try {
-      const { head, rest } = await readHead(await source.open(this.#shutdown.signal), ENCODING_HEAD)
-      const growing = await this.#grow(source, detectEncoding(head)).catch(async (error) => {
-        if (error instanceof StoreBypass) return null // the store has told why
-        await rest.cancel(error)
-        throw error
-      })
+      const { head, rest } = await readHead(await source.open(signal), ENCODING_HEAD, signal)
+      const growing = await this.#grow(source, detectEncoding(head))
+        .catch(bypassed)
+        .catch(async (error) => {
+          await rest.cancel(error)
+          throw error
+        })
       if (growing === null) return await this.#pass(source, layer, rest)
-      return await this.#keep({ source, layer, growing, stream: rest })
-    } catch (error) {
-      if (!(error instanceof StoreBypass)) throw error
-      return await this.#pass(source, layer, await source.open(this.#shutdown.signal))
+      const read = await this.#keep({ source, layer, growing, stream: rest }).catch(bypassed)
+      return read ?? (await this.#pass(source, layer, await source.open(signal)))
     } finally {
       release()
     }
@@ -236,6 +236,12 @@ interface Keeping {
 
 interface ReadLayer extends KeptLayer {
   readonly isKept: boolean
+}
+
+/** The store has told why it takes nothing. */
+function bypassed(error: unknown): null {
+  if (!(error instanceof StoreBypass)) throw error
+  return null
 }
 
 /** What those who wait are told. */

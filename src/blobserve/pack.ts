@@ -20,7 +20,6 @@ export interface Pack {
 export interface PackFile {
   /** At least one byte and at most `length`, from `offset` on. */
   read(offset: number, length: number): Promise<Uint8Array>
-  close(): Promise<void>
 }
 
 export interface PackFiles {
@@ -32,7 +31,12 @@ export interface PackFiles {
 /** True where not all of the frames' contents are in the pack. */
 export const refersToLayer = (frames: readonly Frame[]): boolean => frames.some(({ sourceBytes }) => sourceBytes > 0)
 
-export function readFrames(frames: readonly Frame[], { layer, pack }: PackFiles): PackReader {
+/** `closeFiles` is called once, when who reads has ended. */
+export function readFrames(
+  frames: readonly Frame[],
+  { layer, pack }: PackFiles,
+  closeFiles: () => Promise<void>,
+): PackReader {
   const frameAt = async (position: number): Promise<LoadedFrame> => {
     const frame = frames[findFrame(frames, position)]
     if (frame === undefined || position >= frame.start + frame.bytes)
@@ -43,12 +47,9 @@ export function readFrames(frames: readonly Frame[], { layer, pack }: PackFiles)
     ])
     return { frame, packed, source }
   }
-  const closeAll = async () => {
-    await Promise.all([pack.close(), layer?.close()])
-  }
   let closed: Promise<void> | null = null
   const close = async () => {
-    closed ??= closeAll()
+    closed ??= closeFiles()
     await closed
   }
   return { frameAt, close }

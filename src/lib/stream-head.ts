@@ -1,19 +1,28 @@
 /**
  * The first `length` bytes of a stream, fewer only where it is shorter, and the whole stream, the head included. Rejects
- * when the stream does.
+ * when the stream does, or when the signal is aborted, which cancels the stream.
  */
 export async function readHead<Bytes extends Uint8Array>(
   stream: ReadableStream<Bytes>,
   length: number,
+  signal?: AbortSignal,
 ): Promise<{ readonly head: Uint8Array; readonly rest: ReadableStream<Bytes> }> {
   const reader = stream.getReader()
   const parts: Bytes[] = []
   let size = 0
-  while (size < length) {
-    const { done, value } = await reader.read()
-    if (done) break
-    parts.push(value)
-    size += value.byteLength
+  const abort = () => void reader.cancel(signal?.reason).catch(() => {}) // it has failed itself
+  signal?.addEventListener("abort", abort)
+  if (signal?.aborted === true) abort()
+  try {
+    while (size < length) {
+      const { done, value } = await reader.read()
+      if (done) break
+      parts.push(value)
+      size += value.byteLength
+    }
+    signal?.throwIfAborted()
+  } finally {
+    signal?.removeEventListener("abort", abort)
   }
   const head = Buffer.concat(parts).subarray(0, length)
   return { head, rest: continuedStream(parts, reader) }

@@ -277,6 +277,26 @@ describe("scanInWorker()", () => {
     ).rejects.toBe(failure)
   })
 
+  test("takes nothing any more when it has ended, so that what takes can be closed", async () => {
+    const noise = crypto.getRandomValues(new Uint8Array(65_536))
+    const damaged = gzipSync(rawTar([{ name: "f", content: Buffer.concat(Array.from({ length: 400 }, () => noise)) }]))
+    damaged[damaged.byteLength - 100_000] = (damaged[damaged.byteLength - 100_000] ?? 0) ^ 0xff
+    let isEnded = false
+    const late: boolean[] = []
+    const take = async () => {
+      for (let turn = 0; turn < 50; turn += 1) {
+        await Bun.sleep(1)
+        late.push(isEnded)
+      }
+    }
+    const failure = await scanInWorker({ ...JOB, stream: stream(damaged), take }).catch((error) => error)
+    isEnded = true
+    for (let turn = 0; turn < 150; turn += 1) await Bun.sleep(1)
+
+    expect(failure).toBeInstanceOf(ArchiveError)
+    expect([late.length > 0, late.includes(true)]).toEqual([true, false])
+  })
+
   test("has the layer stored, each part before what is found in it", async () => {
     const layer = gzipSync(rawTar([{ name: "f", content: crypto.getRandomValues(new Uint8Array(65_536)).toHex() }]))
     const stored: Uint8Array[] = []

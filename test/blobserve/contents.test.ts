@@ -78,8 +78,8 @@ function contents(): Contents {
 
 const kept: Pack = {
   open: async () => {
-    const pack = { read: async (at: number, length: number) => bytes.subarray(at, at + length), close: async () => {} }
-    return readFrames([frame], { pack, layer: null })
+    const pack = { read: async (at: number, length: number) => bytes.subarray(at, at + length) }
+    return readFrames([frame], { pack, layer: null }, async () => {})
   },
 }
 

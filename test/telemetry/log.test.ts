@@ -1,11 +1,41 @@
 import { describe, expect, setSystemTime, test } from "bun:test"
-import { createLogger, type Fields } from "../../src/telemetry/log.ts"
+import fc from "fast-check"
+import { createLogger, type Fields, formatLine, requestLine } from "../../src/telemetry/log.ts"
 
 function lineOf(fields: Fields, format: "json" | "text" = "json"): string {
   const lines: string[] = []
   createLogger({ format, version: "1", level: () => "info", write: (line) => void lines.push(line) }).warn("m", fields)
   return lines.join("")
 }
+
+describe("requestLine()", () => {
+  test.each(["json", "text"] as const)("is the line that any other would be, in %s", (format) => {
+    const text = fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: "grapheme", maxLength: 400 }))
+    const number = fc.nat()
+    const fields = fc.record({
+      method: text,
+      path: text,
+      status: number,
+      bytes: number,
+      ms: fc.nat().map((n) => n / 10),
+    })
+    fc.assert(
+      fc.property(fields, fc.nat({ max: 3 }), (request, ms) => {
+        const options = { format, version: "1" }
+        expect(requestLine(options, request, ms)).toBe(formatLine(options, "info", "request", request, ms))
+      }),
+    )
+  })
+
+  test("tells of its version, also where another's lines have been made in the same millisecond", () => {
+    const request = { method: "GET", path: "/", status: 200, bytes: 1, ms: 0.1 }
+    const versions = ["1", "2", "1"].map(
+      (version) => JSON.parse(requestLine({ format: "json", version }, request, 5)).serviceContext.version,
+    )
+
+    expect(versions).toEqual(["1", "2", "1"])
+  })
+})
 
 describe("createLogger()", () => {
   test("errors are printed with their causes, at any depth", () => {

@@ -78,7 +78,7 @@ const isIndex = (path: LayerPath): boolean => nameOf(path) === "index.html"
 /** Null: the client has set no variables, or may not, or there is nothing to put them into. */
 function inlineRules({ isTrusted, path, repository, request }: Presented): readonly Replacement[] | null {
   const header = request.headers.get(INLINE_VARS)
-  if (header === null || !isTrusted || !isIndex(path)) return null
+  if (header === null || repository.inlineStatic.length === 0 || !isTrusted || !isIndex(path)) return null
   const vars = readInlineVars(header)
   return vars === null ? null : inlined(repository.inlineStatic, vars)
 }
