@@ -12,7 +12,10 @@ export interface FileBudget {
   readonly spentFrom: number
 }
 
-/** A request takes a socket and a file, a transfer a socket and a spool; the rest is for logs, probes and the runtime. */
+/**
+ * A request takes a socket and a file, or two where a file is read out of a layer, a transfer a socket and a spool; the rest
+ * is for logs, probes and the runtime.
+ */
 export function fileBudget({ downloads }: Pick<Tuning, "downloads">, limit = openFilesLimit()): FileBudget {
   const free = Math.max(limit - RESERVED_FILES, 20)
   return {
