@@ -10,7 +10,7 @@ export interface ScanJob extends ScanOptions {
   readonly store: ((piece: Uint8Array) => Promise<void>) | null
   /** Ends the scan, which rejects with its reason. */
   readonly signal: AbortSignal
-  /** Called in order, the next time when it has resolved. When it rejects, so does the scan. */
+  /** Called in order, the next time when it has resolved. When it rejects, so does the scan, which never ends before it. */
   readonly take: (batch: ScanBatch) => Promise<void>
 }
 
@@ -32,7 +32,11 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
   let turn: Promise<void> = Promise.resolve()
   let isOver = false
   const inTurn = (work: () => Promise<void> | void) => {
-    turn = turn.then(async () => (isOver ? undefined : await work())).catch(result.reject)
+    turn = turn
+      .then(async () => {
+        if (!isOver) await work()
+      })
+      .catch(result.reject)
   }
   worker.onmessage = ({ data }: MessageEvent<FromScanner>) => {
     if (data.kind === "used") feed.used(data.piece)
@@ -51,12 +55,11 @@ export async function scanInWorker(job: ScanJob): Promise<Uint8Array<ArrayBuffer
     return await result.promise
   } finally {
     job.signal.removeEventListener("abort", abort)
+    isOver = true
+    worker.terminate()
     const fed = feed.close()
     await reader.cancel().catch(() => {}) // it has failed itself
-    await Promise.all([feeding, fed])
-    worker.terminate()
-    isOver = true
-    await turn // what takes may be closed as soon as this has ended
+    await Promise.all([feeding, fed, turn]) // what takes and stores may be closed as soon as this has ended
   }
 }
 

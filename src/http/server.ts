@@ -24,7 +24,7 @@ export interface ListenOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly handle: Handle
-  /** Asked before `handle`, unless the port has much to do. Absent: there are none. */
+  /** Asked before `handle`, unless the port has much to do, or closes its connections. Absent: there are none. */
   readonly instant?: InstantAnswers
   readonly log: Logger
   /** Null: requests are not recorded, which is for ports that machines ask every few seconds. */
@@ -125,9 +125,9 @@ function serve(
   }: ListenOptions,
   state: ListenerState,
 ) {
+  const mustClose = () => state.isRetired || openFiles.areScarce
   const sendInstantly = (request: Request, server: Bun.Server<undefined>): Response | null => {
-    const mustClose = state.isRetired || openFiles.areScarce
-    if (instant === undefined || mustClose || server.pendingRequests > stall.patientRequests) return null
+    if (instant === undefined || mustClose() || server.pendingRequests > stall.patientRequests) return null
     const startedAt = performance.now()
     const known = instant.find(request)
     if (known === null) return null
@@ -139,7 +139,7 @@ function serve(
     return response
   }
   const send = (exchange: Exchange, response: Response): Response => {
-    if (state.isRetired || openFiles.areScarce) response.headers.set("connection", "close")
+    if (mustClose()) response.headers.set("connection", "close")
     const answer = { response, length: response.headers.get("content-length") }
     limitSilence(exchange, answer, stall, state)
     if (metrics === null) return response

@@ -105,7 +105,7 @@ export class DiskSpool implements Spool {
   async #reserve(bytes: number): Promise<void> {
     const missing = this.#written + bytes - this.#reserved
     if (missing <= 0) return
-    const growth = Math.max(missing, Math.min(this.#reserved, GROWTH_BYTES)) // little where there is little room
+    const growth = Math.max(missing, Math.min(this.#reserved, GROWTH_BYTES)) // as much again: a few steps, and small ones for what is small
     await this.#options.reservation.grow(growth)
     this.#reserved += growth
   }

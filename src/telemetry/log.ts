@@ -105,7 +105,7 @@ export function formatLine(
 
 const REQUEST = "request"
 
-/** The same as `formatLine` gives, in a quarter of the time. */
+/** The same as `formatLine` gives, in a quarter of the time. The method is one of those that there are, so it is short. */
 export function requestLine(options: LineOptions, fields: RequestFields, ms: number): string {
   if (options.format !== "json") return formatLine(options, "info", REQUEST, { ...fields }, ms)
   const { bytes, method, ms: took, path, status } = fields

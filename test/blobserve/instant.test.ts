@@ -59,6 +59,7 @@ describe.each(["source", "binary"] as const)("a file that is asked for again and
     ["what has changed since another", { headers: { "if-none-match": '"other"' } }],
     ["what has changed since its date", { headers: { "if-modified-since": date } }],
     ["another protocol", { headers: { upgrade: "websocket" } }],
+    ["another protocol, as proxies do that have lost its name", { headers: { connection: "upgrade" } }],
     ["variables in it", { headers: { "x-blobserve-inlinevars": JSON.stringify({ ide: "x" }) } }],
     ["it from another site", { headers: { origin: "https://ide.example" } }],
     ["another method", { method: "POST", body: "x" }],

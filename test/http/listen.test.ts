@@ -2,7 +2,7 @@ import { describe, expect, spyOn, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { join } from "node:path"
-import { listen } from "../../src/http/server.ts"
+import { type Listener, type ListenOptions, listen } from "../../src/http/server.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
@@ -37,6 +37,41 @@ describe("listen()", () => {
 
     expect(await (await fetch(`http://127.0.0.1:${second.port}/`)).text()).toBe("here")
     await second.stop(true)
+  })
+
+  describe("what is known before", () => {
+    const answer = { bytes: new TextEncoder().encode("known"), headers: new Headers(), path: "/known" }
+
+    /** Gives what was answered, whether the connection stays, and how many instant answers were sent. */
+    async function askWith(options: Partial<ListenOptions>, prepare: (listener: Listener) => void = () => {}) {
+      const sent: number[] = []
+      const find = ({ url }: Request) => (url.endsWith("/known") ? answer : null)
+      const instant = { find, sent: (seconds: number) => void sent.push(seconds) }
+      const listener = listen({ ...OPTIONS, instant, hostname: "127.0.0.1", port: 0, ...options })
+      try {
+        prepare(listener)
+        const response = await fetch(`http://127.0.0.1:${listener.port}/known`)
+        const other = await (await fetch(`http://127.0.0.1:${listener.port}/other`)).text()
+        expect(other).toBe("here")
+        return [await response.text(), response.headers.get("connection") ?? "stays", sent.length]
+      } finally {
+        await listener.stop(true)
+      }
+    }
+
+    test("is answered at once", async () => {
+      expect(await askWith({})).toEqual(["known", "stays", 1])
+    })
+
+    test("is answered as all else where connections have to go", async () => {
+      expect(await askWith({}, (listener) => listener.retire())).toEqual(["here", "close", 0])
+      expect(await askWith({ openFiles: { areScarce: true, areSpent: false } })).toEqual(["here", "close", 0])
+    })
+
+    test("is answered as all else where much is under way", async () => {
+      const stall = { ...OPTIONS.stall, patientRequests: 0 }
+      expect(await askWith({ stall })).toEqual(["here", "stays", 0])
+    })
   })
 
   test("[F7] has no limit of its own for clients that are slow", async () => {

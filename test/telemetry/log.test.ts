@@ -10,11 +10,15 @@ function lineOf(fields: Fields, format: "json" | "text" = "json"): string {
 
 describe("requestLine()", () => {
   test.each(["json", "text"] as const)("is the line that any other would be, in %s", (format) => {
-    const text = fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: "grapheme", maxLength: 400 }))
+    const path = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.string({ unit: "grapheme", maxLength: 400, size: "max" }),
+      fc.string({ unit: "grapheme-ascii", minLength: 80, maxLength: 300, size: "max" }),
+    )
     const number = fc.nat()
     const fields = fc.record({
-      method: text,
-      path: text,
+      method: fc.constantFrom("GET", "HEAD", "M-SEARCH", '"'),
+      path,
       status: number,
       bytes: number,
       ms: fc.nat().map((n) => n / 10),

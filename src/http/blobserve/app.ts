@@ -15,6 +15,7 @@ import { locate } from "./locate.ts"
 import type { BlobserveAppOptions } from "./options.ts"
 import { parseFilePath } from "./path.ts"
 import { INLINE_VARS, presentFile } from "./present.ts"
+import { isUpgrade } from "./upgrade.ts"
 
 export interface BlobserveApp {
   readonly handle: Handle
@@ -126,9 +127,6 @@ function again(
 function isTrusted({ request, caller }: Pick<Asked, "request" | "caller">, options: BlobserveAppOptions): boolean {
   return request.headers.has(INLINE_VARS) && options.isTrusted(caller?.address() ?? "")
 }
-
-const isUpgrade = ({ headers }: Request): boolean =>
-  headers.has("upgrade") || /\bupgrade\b/i.test(headers.get("connection") ?? "")
 
 const pathOf = (url: string): string => url.replace(/^[a-z]+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
