@@ -4,8 +4,8 @@ import type { FromScanner, ToScanner } from "./scan-messages.ts"
 
 declare const self: Worker
 
-/** Batches that are on their way at the same time. */
-const BATCHES = 2
+/** Batches that are on their way at the same time, so that the scan seldom waits for those who take them. */
+const BATCHES = 4
 
 const post = (message: FromScanner, transfer: ArrayBuffer[] = []): void => self.postMessage(message, transfer)
 
