@@ -30,7 +30,7 @@ export interface ScanInput {
 }
 
 /** Frames that wait until they are handed on together, and those of them that may go on being compressed then. */
-const MAX_WAITING = 6
+const MAX_WAITING = 4
 const PARALLEL = 2
 /** When no more comes for so long, the blocks that have come are handed on; and then, all that has. */
 const IDLE_MS = 3
