@@ -85,6 +85,11 @@ export class Layers {
   /** The contents of a layer were evicted: the next who opens it scans it again. */
   forget(layer: OpenLayer): void {
     if (this.#complete.get(layer.digest) === layer) this.#complete.delete(layer.digest)
+    if (layer.isOver) this.#ended(layer)
+  }
+
+  #ended(layer: OpenLayer): void {
+    if (this.#running.get(layer.digest) === layer) this.#running.delete(layer.digest)
   }
 
   /** Nothing more is read; resolves when what was read completely is kept, or the disk takes too long for it. */
@@ -102,7 +107,7 @@ export class Layers {
     const layer = new OpenLayer(digest)
     this.#running.set(digest, layer)
     const run = this.#run(source, layer).finally(() => {
-      this.#running.delete(digest)
+      this.#ended(layer)
       this.#runs.delete(run)
     })
     this.#runs.add(run)
@@ -118,6 +123,7 @@ export class Layers {
       const complete = found === null ? await this.#scan(source, layer) : { ...found, isKept: true }
       if (found === null) metrics.layersScanned.inc({ result: "success" })
       layer.complete(complete)
+      if (this.#running.get(descriptor.digest) !== layer) return // what was kept of it is gone already
       const ttl = complete.isKept ? 0 : policy.unkeptMs
       this.#complete.set(descriptor.digest, layer, { size: complete.index.byteLength, ttl })
     } catch (cause) {

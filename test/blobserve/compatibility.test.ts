@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { readdirSync, rmSync, statSync } from "node:fs"
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import type { Mode } from "../helpers/facade.ts"
@@ -336,6 +336,7 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
       const big = `/${path.slice(1, -1)}big`
       registry.add("lab/x", "1", await image({ layers: [await layer({ a: "a", big: "big ".repeat(50_000) })] }))
       await until(async () => (await files.get(big)).headers.get("cache-control") !== "no-store")
+      await until(() => existsSync(join(files.dir, "space/v1/facts/scanned"))) // all of it is on the disk
       const blobs = join(files.dir, "space/v1/blobs")
       for (const name of readdirSync(blobs, { recursive: true, encoding: "utf8" }))
         if (statSync(join(blobs, name)).isFile()) rmSync(join(blobs, name))
