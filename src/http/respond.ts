@@ -51,6 +51,10 @@ export function respond(request: Request, blob: LocatedBlob, whole: Headers): Re
   return transfer(blob, part, sending, request.signal)
 }
 
+/** True for a request that `respond` answers with all of the content, whatever the client has of it. */
+export const asksForAll = ({ headers, method }: Request): boolean =>
+  method === "GET" && !headers.has("range") && !headers.has("if-none-match") && !headers.has("if-modified-since")
+
 function rangeOf(asked: Headers, digest: Digest, size: number): ByteRange | "unsatisfiable" | null {
   const range = asked.get("range")
   return range === null || !allowsRange(asked.get("if-range"), digest) ? null : parseRange(range, size)

@@ -109,35 +109,9 @@ export const joinAddress = (hostname: string, port: number): string =>
 
 const isTaken = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EADDRINUSE"
 
-function serve(
-  {
-    credentials,
-    hostname,
-    port,
-    handle,
-    instant,
-    log,
-    maxConcurrent,
-    metrics,
-    openFiles = PLENTY,
-    route,
-    stall,
-  }: ListenOptions,
-  state: ListenerState,
-) {
+function serve(options: ListenOptions, state: ListenerState) {
+  const { credentials, hostname, port, handle, log, maxConcurrent, metrics, openFiles = PLENTY, route, stall } = options
   const mustClose = () => state.isRetired || openFiles.areScarce
-  const sendInstantly = (request: Request, server: Bun.Server<undefined>): Response | null => {
-    if (instant === undefined || mustClose() || server.pendingRequests > stall.patientRequests) return null
-    const startedAt = performance.now()
-    const known = instant.find(request)
-    if (known === null) return null
-    server.timeout(request, stall.idleSeconds)
-    const response = new Response(known.bytes, { headers: known.headers })
-    const seconds = (performance.now() - startedAt) / 1000
-    instant.sent(seconds)
-    if (metrics !== null) recordInstant({ log, metrics, route: route ?? null }, known, seconds)
-    return response
-  }
   const send = (exchange: Exchange, response: Response): Response => {
     if (mustClose()) response.headers.set("connection", "close")
     const answer = { response, length: response.headers.get("content-length") }
@@ -156,7 +130,7 @@ function serve(
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // Not async: an answer that is there at once is sent at once, which is cheaper for small ones
     fetch: (incoming, server) => {
-      const known = sendInstantly(incoming, server)
+      const known = mustClose() ? null : answerInstantly(options, incoming, server)
       if (known !== null) return known
       const exchange = new Exchange(server, incoming)
       const request = withHost(incoming)
@@ -171,6 +145,24 @@ function serve(
       return errorResponse(internalError(error), "GET")
     },
   })
+}
+
+/** Null: the request takes the usual way. */
+function answerInstantly(
+  { instant, log, metrics, route, stall }: ListenOptions,
+  request: Request,
+  server: Bun.Server<undefined>,
+): Response | null {
+  if (instant === undefined || server.pendingRequests > stall.patientRequests) return null
+  const startedAt = performance.now()
+  const known = instant.find(request)
+  if (known === null) return null
+  server.timeout(request, stall.idleSeconds)
+  const response = new Response(known.bytes, { headers: known.headers })
+  const seconds = (performance.now() - startedAt) / 1000
+  instant.sent(seconds)
+  if (metrics !== null) recordInstant({ log, metrics, route: route ?? null }, known, seconds)
+  return response
 }
 
 /** A request that is being answered. */

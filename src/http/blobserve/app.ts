@@ -2,7 +2,7 @@ import { Elysia } from "elysia"
 import { RegistryError } from "../../oci/error.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
 import type { InstantAnswers } from "../instant.ts"
-import { respond } from "../respond.ts"
+import { asksForAll, respond } from "../respond.ts"
 import type { Caller, Handle } from "../server.ts"
 import { swaggerApp } from "../swagger/app.ts"
 import { filesDocumentation } from "../swagger/files-documentation.ts"
@@ -50,7 +50,7 @@ export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
   const instant: InstantAnswers = {
     find: (request) => {
       const known = currentHot().find(request)
-      return known !== null && isWhole(request) ? known.answer : null
+      return known !== null && asksForAll(request) ? known.answer : null
     },
     sent: (seconds) => count(options.metrics, SENT, seconds),
   }
@@ -63,10 +63,6 @@ export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
   }
   return { handle, instant }
 }
-
-/** For all of a file, whatever the client has of it. */
-const isWhole = ({ headers, method }: Request): boolean =>
-  method === "GET" && !headers.has("range") && !headers.has("if-none-match") && !headers.has("if-modified-since")
 
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 
