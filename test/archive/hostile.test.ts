@@ -279,22 +279,30 @@ describe("scanInWorker()", () => {
 
   test("takes nothing any more when it has ended, so that what takes can be closed", async () => {
     const noise = crypto.getRandomValues(new Uint8Array(65_536))
-    const damaged = gzipSync(rawTar([{ name: "f", content: Buffer.concat(Array.from({ length: 400 }, () => noise)) }]))
-    damaged[damaged.byteLength - 100_000] = (damaged[damaged.byteLength - 100_000] ?? 0) ^ 0xff
-    let isEnded = false
-    const late: boolean[] = []
+    const layer = gzipSync(rawTar([{ name: "f", content: Buffer.concat(Array.from({ length: 400 }, () => noise)) }]))
+    const left = new AbortController()
+    const taking = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    const order: string[] = []
     const take = async () => {
-      for (let turn = 0; turn < 50; turn += 1) {
-        await Bun.sleep(1)
-        late.push(isEnded)
-      }
+      taking.resolve()
+      await gate.promise
+      for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate)
+      order.push("taken")
     }
-    const failure = await scanInWorker({ ...JOB, stream: stream(damaged), take }).catch((error) => error)
-    isEnded = true
-    for (let turn = 0; turn < 150; turn += 1) await Bun.sleep(1)
+    const scanning = scanInWorker({ ...JOB, stream: stream(layer), signal: left.signal, take })
+    const ended = scanning.catch((error) => {
+      order.push("ended")
+      return error
+    })
+    await taking.promise
+    const reason = new Error("nobody wants it")
+    left.abort(reason)
+    gate.resolve()
 
-    expect(failure).toBeInstanceOf(ArchiveError)
-    expect([late.length > 0, late.includes(true)]).toEqual([true, false])
+    expect(await ended).toBe(reason)
+    for (let turn = 0; turn < 500; turn += 1) await new Promise(setImmediate)
+    expect(order).toEqual(["taken", "ended"])
   })
 
   test("has the layer stored, each part before what is found in it", async () => {
@@ -302,7 +310,7 @@ describe("scanInWorker()", () => {
     const stored: Uint8Array[] = []
     const foundEarly: number[] = []
     const store = async (piece: Uint8Array) => {
-      await Bun.sleep(0)
+      await new Promise(setImmediate)
       stored.push(piece.slice())
     }
     const take = async ({ frames }: ScanBatch) => {
