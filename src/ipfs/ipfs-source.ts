@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts"
 import type { ByteRange } from "../lib/range.ts"
 import { begunStream } from "../lib/stream.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
+import type { Digest } from "../oci/digest.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { type Cid, derivedCid } from "./cid.ts"
@@ -22,7 +23,7 @@ export interface IpfsPolicy {
   readonly swarmMs: number
   /** Without a first byte for so long, the next source is asked as well. */
   readonly hedgeMs: number
-  /** For so long a CID that could not be had, or was wrong, is not asked for again. */
+  /** For so long a CID that was wrong is not asked for again. */
   readonly shunMs: number
 }
 
@@ -91,17 +92,17 @@ export class IpfsSource implements BlobSource {
   /** What was read was not the blob: whoever wrote the entry was wrong. */
   async wrong({ digest }: Descriptor): Promise<void> {
     const cid = this.#read.get(digest)
-    if (cid === undefined) return
-    this.#shun(digest, cid)
-    await this.#options.index.drop(digest, cid)
+    if (cid !== undefined) await this.#forget(digest, cid)
+  }
+
+  async #forget(digest: Digest, cid: Cid): Promise<void> {
+    const { clock, index, policy } = this.#options
+    this.#shunned.set(`${digest} ${cid}`, clock.now() + policy.shunMs)
+    await index.drop(digest, cid)
   }
 
   #isShunned({ digest }: Descriptor, cid: Cid): boolean {
     return (this.#shunned.get(`${digest} ${cid}`) ?? 0) > this.#options.clock.now()
-  }
-
-  #shun(digest: string, cid: Cid): void {
-    this.#shunned.set(`${digest} ${cid}`, this.#options.clock.now() + this.#options.policy.shunMs)
   }
 
   /** Null: the node does not tell. */
@@ -145,8 +146,7 @@ export class IpfsSource implements BlobSource {
   #failed({ cid, descriptor }: Place, error: unknown, signal: AbortSignal): "left" | "skipped" | "error" {
     if (signal.aborted) return "left"
     if (error instanceof LeftAloneError) return "skipped"
-    this.#shun(descriptor.digest, cid)
-    if (isOtherContent(error)) void this.#options.index.drop(descriptor.digest, cid)
+    if (isOtherContent(error)) void this.#forget(descriptor.digest, cid)
     return "error"
   }
 

@@ -196,6 +196,23 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
     expect(tookMs).toBeLessThan(BOUND_MS + undisturbed)
   })
 
+  test("what it cannot find in time is asked for again as long as nobody else has it", async () => {
+    const { facade, layers } = await shared()
+    const blob = only(layers)
+    let asked = 0
+    kubo.roles.push((request) => (request.method === "HEAD" ? new Response(null, { status: 412 }) : null))
+    kubo.roles.push(
+      onContent(() => {
+        asked += 1
+        return asked === 1 ? new Promise<Response>(() => {}) : new Response(blob.bytes)
+      }),
+    )
+    upstream.roles.push(() => new Response("down", { status: 503 }))
+
+    await pullBlob(facade, blob.digest)
+    expect(asked).toBe(2)
+  })
+
   test("clients that leave while it is asked are no reason to leave it alone", async () => {
     const { facade, layers } = await shared(6)
     kubo.roles.push(async (request) => {
