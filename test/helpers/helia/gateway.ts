@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises"
 import { unixfs } from "@helia/unixfs"
 import { CID } from "multiformats/cid"
 import type { HeliaNode } from "./node.ts"
+import { patientBlocks } from "./patient-blocks.ts"
 
 /** As Kubo's `Gateway.RetrievalTimeout`. */
 const RETRIEVAL_MS = 30_000
@@ -12,7 +13,7 @@ const READ_AHEAD = 4
 
 /** What our code uses of a gateway: `GET` and `HEAD /ipfs/CID`, with Range, and `only-if-cached` for what is here. */
 export function heliaGateway(helia: HeliaNode) {
-  const files = unixfs(helia)
+  const files = unixfs({ blockstore: patientBlocks(helia.blockstore) })
 
   async function isHere(cid: CID): Promise<boolean> {
     return await helia.blockstore.has(cid)
