@@ -24,6 +24,8 @@ interface Candidate {
 }
 
 const MAX_MISMATCHES = 2
+/** Of a hint: it is worth a second look where all else fails, not the whole time that a client waits. */
+const MAX_HINT_FAILURES = 2
 
 /** A source whose failure is final for this blob: asking again gives the same answer. */
 const isFinal = (error: unknown): boolean => error instanceof RegistryError && !error.mayPass
@@ -40,6 +42,8 @@ export class Attempts {
   readonly #policy: AttemptPolicy
   readonly #candidates: Candidate[] = []
   readonly #errors = new Map<string, unknown>()
+  /** What hints failed with, which is told only where nothing else failed: the blob should be had without them. */
+  readonly #hintErrors = new Map<string, unknown>()
   #latest: unknown = null
   /** What to call a source in messages, by its key. */
   readonly #known = new Map<string, string>()
@@ -88,23 +92,29 @@ export class Attempts {
 
   /** The source failed; `progressed` tells that it gave a worthwhile amount of bytes before. */
   failed(source: BlobSource, error: unknown, progressed: boolean): void {
-    this.#latest = error
-    this.#errors.set(source.origin, error)
+    if (source.isHint !== true) this.#latest = error
+    this.#note(source, error)
     const candidate = this.#candidates.find((other) => other.source === source)
     if (candidate === undefined) return
     candidate.failures = progressed ? 0 : candidate.failures + 1
-    if (isFinal(error) || candidate.failures >= this.#policy.perSource) this.#drop(source)
+    const most = source.isHint === true ? MAX_HINT_FAILURES : this.#policy.perSource
+    if (isFinal(error) || candidate.failures >= most) this.#drop(source)
     candidate.notBefore = this.#policy.clock.now() + this.#waitMs(candidate.failures, error)
   }
 
   /** The source gave wrong bytes. It is asked once more, after all others: what passed on the way may have done it. */
   mismatched(source: BlobSource, error: unknown): void {
-    this.#errors.set(source.origin, error)
+    this.#note(source, error)
     const candidate = this.#candidates.find((other) => other.source === source)
     if (candidate === undefined) return
     candidate.mismatches += 1
     if (candidate.mismatches >= MAX_MISMATCHES) this.#drop(source)
     candidate.notBefore = this.#policy.clock.now() + backoffMs(candidate.mismatches, this.#policy)
+  }
+
+  #note({ isHint, origin }: BlobSource, error: unknown): void {
+    const errors = isHint === true ? this.#hintErrors : this.#errors
+    errors.set(origin, error)
   }
 
   #waitMs(failures: number, error: unknown): number {
@@ -124,7 +134,8 @@ export class Attempts {
 
   /** What to tell the client once every source is given up. */
   failure(): RegistryError {
-    const errors = [...this.#errors.values()]
+    const byOrigin = this.#errors.size === 0 ? this.#hintErrors : this.#errors
+    const errors = [...byOrigin.values()]
     const known = errors.filter((error) => error instanceof RegistryError)
     const told =
       known.find((error) => error.code !== "BLOB_UNKNOWN") ?? (known.length === errors.length ? known[0] : undefined)
@@ -136,10 +147,10 @@ export class Attempts {
         `Cannot find blob ${digest}: none of its sources has it (${[...new Set(this.#known.values())].join(", ")})`,
       )
     }
-    const reasons = [...this.#errors].map(([origin, error]) => `${origin}: ${errorText(error)}`).join("; ")
+    const reasons = [...byOrigin].map(([origin, error]) => `${origin}: ${errorText(error)}`).join("; ")
     return new RegistryError("UNAVAILABLE", `Cannot fetch blob ${digest}: ${reasons}`, {
       retryAfterSeconds: 2,
-      culprit: [...this.#errors.keys()].join(", "),
+      culprit: [...byOrigin.keys()].join(", "),
       cause: new AggregateError(errors),
     })
   }

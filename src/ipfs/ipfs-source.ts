@@ -12,6 +12,7 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { type Cid, derivedCid } from "./cid.ts"
 import type { CidIndex } from "./cid-index.ts"
 import type { IpfsNode } from "./node.ts"
+import { RememberedCids } from "./remembered-cids.ts"
 import type { Profile } from "./unixfs.ts"
 
 export interface IpfsPolicy {
@@ -23,7 +24,7 @@ export interface IpfsPolicy {
   readonly swarmMs: number
   /** Without a first byte for so long, the next source is asked as well. */
   readonly hedgeMs: number
-  /** For so long a CID that was wrong is not asked for again. */
+  /** For so long a CID that was wrong is not asked for again, and one that could not be had counts as one failure. */
   readonly shunMs: number
 }
 
@@ -67,14 +68,19 @@ export class IpfsSource implements BlobSource {
   readonly hedgeMs: number
   readonly isHint = true
   readonly #options: IpfsSourceOptions
-  /** `digest cid` to the time until which it is not asked for. */
-  readonly #shunned = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+  /** Not asked for. */
+  readonly #wrong: RememberedCids
+  /** That they cannot be had is no news. */
+  readonly #missing: RememberedCids
   /** What blobs were read by last. */
   readonly #read = new LRUCache<string, Cid>({ max: MAX_REMEMBERED })
 
   constructor(options: IpfsSourceOptions) {
     this.#options = options
-    this.hedgeMs = options.policy.hedgeMs
+    const { hedgeMs, shunMs } = options.policy
+    this.hedgeMs = hedgeMs
+    this.#wrong = new RememberedCids(options.clock, shunMs)
+    this.#missing = new RememberedCids(options.clock, shunMs)
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
@@ -82,7 +88,7 @@ export class IpfsSource implements BlobSource {
     if (descriptor.size === 0) return null
     const known = await index.find(descriptor.digest)
     const cid = known ?? derivedCid(descriptor.digest, descriptor.size, profile.chunkBytes)
-    if (cid === null || this.#isShunned(descriptor, cid)) return null
+    if (cid === null || this.#wrong.has(descriptor.digest, cid)) return null
     const isLocal = await this.#probe(cid, signal)
     if (isLocal === null || (!isLocal && known === null)) return null
     const place = { descriptor, cid, isLocal }
@@ -96,13 +102,8 @@ export class IpfsSource implements BlobSource {
   }
 
   async #forget(digest: Digest, cid: Cid): Promise<void> {
-    const { clock, index, policy } = this.#options
-    this.#shunned.set(`${digest} ${cid}`, clock.now() + policy.shunMs)
-    await index.drop(digest, cid)
-  }
-
-  #isShunned({ digest }: Descriptor, cid: Cid): boolean {
-    return (this.#shunned.get(`${digest} ${cid}`) ?? 0) > this.#options.clock.now()
+    this.#wrong.add(digest, cid)
+    await this.#options.index.drop(digest, cid)
   }
 
   /** Null: the node does not tell. */
@@ -127,9 +128,11 @@ export class IpfsSource implements BlobSource {
     const { cid, descriptor, isLocal } = place
     const op = isLocal ? "local" : "swarm"
     const since = clock.now()
+    // One blob that nobody has any more says nothing about the others, however often it is asked for
+    const isKnown = this.#missing.has(descriptor.digest, cid)
     // Who leaves for a faster source has waited; who leaves before has not
     const isFault = (error: unknown) =>
-      signal.aborted ? clock.now() - since >= policy.hedgeMs : !isOtherContent(error)
+      !isKnown && (signal.aborted ? clock.now() - since >= policy.hedgeMs : !isOtherContent(error))
     try {
       const stream = await breakers[op].run(() => this.#begin(place, range, signal), isFault)
       if (stream === null) throw new LeftAloneError("IPFS is left alone for a while")
@@ -147,6 +150,7 @@ export class IpfsSource implements BlobSource {
     if (signal.aborted) return "left"
     if (error instanceof LeftAloneError) return "skipped"
     if (isOtherContent(error)) void this.#forget(descriptor.digest, cid)
+    else this.#missing.add(descriptor.digest, cid)
     return "error"
   }
 

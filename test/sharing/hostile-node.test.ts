@@ -22,6 +22,13 @@ type How = Pick<FacadeOptions, "mode" | "tuning" | "registry">
 /** Holds nothing back that comes from the node. */
 const HASTY: Tuning = { ...PRODUCTION, downloads: { ...PRODUCTION.downloads, hintHoldMs: 0 } }
 
+/** Waits a moment for what others may have, and tells the next client anew what could not be had. */
+const IMPATIENT: Tuning = {
+  ...PRODUCTION,
+  downloads: { ...PRODUCTION.downloads, failureMs: 0 },
+  ipfs: { ...PRODUCTION.ipfs, source: { ...PRODUCTION.ipfs.source, swarmMs: 200 } },
+}
+
 /** Bytes that are sent as they are pulled, without a length. */
 const body = (pull: (send: (bytes: Uint8Array) => void, end: () => void) => Promise<void> | void): Response =>
   new Response(
@@ -39,6 +46,8 @@ const onContent =
   (answer: (request: Request) => Response | Promise<Response>): KuboRole =>
   async (request, url) =>
     request.method === "GET" && url.pathname.startsWith("/ipfs/") ? await answer(request) : null
+
+const notHere: KuboRole = (request) => (request.method === "HEAD" ? new Response(null, { status: 412 }) : null)
 
 const required = needs("redis-server")
 describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note}`, () => {
@@ -200,8 +209,8 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
     const { facade, layers } = await shared()
     const blob = only(layers)
     let asked = 0
-    kubo.roles.push((request) => (request.method === "HEAD" ? new Response(null, { status: 412 }) : null))
     kubo.roles.push(
+      notHere,
       onContent(() => {
         asked += 1
         return asked === 1 ? new Promise<Response>(() => {}) : new Response(blob.bytes)
@@ -211,6 +220,35 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
 
     await pullBlob(facade, blob.digest)
     expect(asked).toBe(2)
+  })
+
+  test("what nobody has is asked for twice, and what the upstream says is told", async () => {
+    const { facade, layers } = await shared(1, { mode: "source", tuning: IMPATIENT })
+    const { digest } = only(layers)
+    kubo.roles.push(
+      notHere,
+      onContent(() => new Promise<Response>(() => {})),
+    )
+    upstream.roles.push(() => new Response("gone", { status: 404 }))
+
+    const { status } = await facade.get(`/v2/fixed/one/blobs/${digest}`)
+    expect([status, kubo.seen.filter(({ method }) => method === "GET").length]).toEqual([404, 2])
+  })
+
+  test("one blob that it cannot find is no reason to leave it alone for others", async () => {
+    const { facade, layers } = await shared(2, { mode: "source", tuning: IMPATIENT })
+    const [lost, other] = layers
+    if (lost === undefined || other === undefined) throw new Error("There are two")
+    const cid = cidOf(lost.bytes)
+    kubo.roles.push(notHere, (request, url) =>
+      request.method === "GET" && url.pathname.endsWith(cid) ? new Promise<Response>(() => {}) : null,
+    )
+    upstream.roles.push(() => new Response("gone", { status: 404 }))
+    for (let pulls = 0; pulls < 4; pulls += 1) {
+      expect((await facade.get(`/v2/fixed/one/blobs/${lost.digest}`)).status).toBe(404)
+    }
+
+    await pullBlob(facade, other.digest)
   })
 
   test("clients that leave while it is asked are no reason to leave it alone", async () => {
