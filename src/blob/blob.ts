@@ -28,8 +28,14 @@ export interface ColdBlob {
   readonly kind: "cold"
   readonly descriptor: Descriptor
   /** Starts or joins the transfer. Rejects with RegistryError when no source has the blob. */
-  obtain(signal: AbortSignal): Promise<ReadyBlob>
+  obtain(signal: AbortSignal, how?: Obtaining): Promise<ReadyBlob>
 }
+
+/**
+ * `checked`, if nothing is said: a small blob is complete and verified before any of it is given. `arriving`: it is given as it
+ * comes, whatever its size, for who can use the beginning before the end has told whether it is right.
+ */
+export type Obtaining = "checked" | "arriving"
 
 export type ReadyBlob = FileBlob | BytesBlob | StreamBlob
 /** The kind tells HTTP the cheapest way to send it. */

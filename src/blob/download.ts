@@ -137,8 +137,8 @@ export class Download {
   }
 
   /** Every join needs one leave: a transfer that nobody reads may be stopped, and its spool is closed at the end. */
-  join(position: number): Reader {
-    const reader = this.#readers.add(position)
+  join(position: number, isEarly = false): Reader {
+    const reader = this.#readers.add(position, isEarly)
     this.#advance()
     return reader
   }
@@ -154,12 +154,12 @@ export class Download {
    * when the transfer has failed, and with SpoolGone when the reader was too slow for a spool that cannot hold all.
    */
   async read(reader: Reader, end: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    while (this.#limit(end) <= reader.position) {
+    while (this.#limit(end, reader) <= reader.position) {
       if (this.#have >= end && reader.position === end - 1) return await this.#lastByte(reader, end, signal)
       await abortable(this.#changed.promise, signal)
     }
     this.#exposed = true
-    const bytes = await this.#readSpool(reader.position, Math.min(length, this.#limit(end) - reader.position))
+    const bytes = await this.#readSpool(reader.position, Math.min(length, this.#limit(end, reader) - reader.position))
     this.#move(reader, reader.position + bytes.byteLength)
     return bytes
   }
@@ -191,10 +191,10 @@ export class Download {
   }
 
   /** The offset up to which a response that ends at `end` may be sent. */
-  #limit(end: number): number {
+  #limit(end: number, { isEarly }: Reader): number {
     if (this.#state.kind === "failed") throw this.#state.error
     if (this.#state.kind === "verified") return end
-    return this.#options.holdBack.holdsAll(this.isWindow) ? 0 : Math.min(this.#have, end - 1)
+    return this.#options.holdBack.holdsAll(this.isWindow, isEarly) ? 0 : Math.min(this.#have, end - 1)
   }
 
   async #fill(signal: AbortSignal): Promise<void> {

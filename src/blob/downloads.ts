@@ -85,7 +85,11 @@ export class Downloads {
 
   /** A blob that will be fetched from the first of `sources` that has it. No I/O until it is asked for. */
   cold(descriptor: Descriptor, sources: readonly BlobSource[]): ColdBlob {
-    return { kind: "cold", descriptor, obtain: (signal) => this.#obtain(descriptor, sources, signal) }
+    const obtain: ColdBlob["obtain"] = async (signal, how = "checked") => {
+      const isWhole = how === "checked" && descriptor.size <= this.#options.policy.verifyFirstBytes
+      return isWhole ? await this.#whole(descriptor, sources, signal) : this.#arriving(descriptor, sources)
+    }
+    return { kind: "cold", descriptor, obtain }
   }
 
   /** Ends all transfers; their readers are cut off. */
@@ -95,13 +99,12 @@ export class Downloads {
     for (const download of this.#all.keys()) download.abort(reason)
   }
 
-  async #obtain(descriptor: Descriptor, sources: readonly BlobSource[], signal: AbortSignal): Promise<ReadyBlob> {
-    if (descriptor.size <= this.#options.policy.verifyFirstBytes) return await this.#whole(descriptor, sources, signal)
+  #arriving(descriptor: Descriptor, sources: readonly BlobSource[]): StreamBlob {
     const open = async (range: ByteRange, opener: AbortSignal) => {
       const download = this.#join(descriptor, sources)
       return await this.#held(download, range.start, async () => {
         await this.#inTime(download.started(opener), download)
-        return this.#read(download, range, sources)
+        return this.#read(download, range, sources, true)
       })
     }
     return { kind: "stream", descriptor, open }
@@ -138,9 +141,14 @@ export class Downloads {
     return { kind: "stream", descriptor: download.descriptor, open }
   }
 
-  #read(download: Download, range: ByteRange, sources: readonly BlobSource[]): ReadableStream<Uint8Array> {
+  #read(
+    download: Download,
+    range: ByteRange,
+    sources: readonly BlobSource[],
+    isEarly = false,
+  ): ReadableStream<Uint8Array> {
     const restart = () => this.#begin(download.descriptor, sources)
-    return readDownload({ download, range, left: (one) => this.#left(one), restart })
+    return readDownload({ download, range, isEarly, left: (one) => this.#left(one), restart })
   }
 
   async #held<Result>(download: Download, position: number, use: (reader: Reader) => Promise<Result>): Promise<Result> {

@@ -35,10 +35,10 @@ export class HoldBack {
     this.#hintedAt = null
   }
 
-  /** A window has room for new bytes only when others have left. */
-  holdsAll(isWindow: boolean): boolean {
+  /** A window has room for new bytes only when others have left. `isEarly`: small blobs are no different from large ones. */
+  holdsAll(isWindow: boolean, isEarly: boolean): boolean {
     const { clock, hintHoldMs, isDistrusted, size, verifyFirstBytes } = this.#options
-    if (size <= verifyFirstBytes) return true
+    if (size <= verifyFirstBytes && !isEarly) return true
     if (isWindow) return false
     return isDistrusted || (this.#hintedAt !== null && clock.now() - this.#hintedAt < hintHoldMs)
   }

@@ -6,6 +6,8 @@ import { SpoolGone } from "./spool.ts"
 export interface ReadOptions {
   readonly download: Download
   readonly range: ByteRange
+  /** True: bytes of small blobs, too, are given before the blob is verified. */
+  readonly isEarly: boolean
   /** Called when a reader has left a download. */
   readonly left: (download: Download) => void
   /** A transfer of the same blob for one reader alone, who was too slow for the shared one. */
@@ -21,10 +23,10 @@ const chunkBytes = ({ readers }: Download): number => Math.min(CHUNK_BYTES, Math
 
 /** A stream of a range that follows a download at the pace of its consumer. */
 export function readDownload(options: ReadOptions): ReadableStream<Uint8Array> {
-  const { range } = options
+  const { isEarly, range } = options
   const abort = new AbortController()
   let download = options.download
-  let reader: Reader | null = download.join(range.start)
+  let reader: Reader | null = download.join(range.start, isEarly)
   const leave = async () => {
     if (reader === null) return
     const left = reader
@@ -41,7 +43,7 @@ export function readDownload(options: ReadOptions): ReadableStream<Uint8Array> {
       const { position } = reader
       await leave()
       download = options.restart()
-      reader = download.join(position)
+      reader = download.join(position, isEarly)
       return await download.read(reader, range.end, chunkBytes(download), abort.signal)
     }
   }

@@ -2,6 +2,8 @@
 export interface Reader {
   /** The offset of the next byte that is needed; infinite when none is. Changed by `Readers` alone. */
   position: number
+  /** Uses what comes before it is verified, however small the blob is. */
+  readonly isEarly: boolean
 }
 
 /** How far the first or the last of the readers is, and how many are there. */
@@ -28,8 +30,8 @@ export class Readers {
     return this.#fastest.position
   }
 
-  add(position: number): Reader {
-    const reader = { position }
+  add(position: number, isEarly = false): Reader {
+    const reader = { position, isEarly }
     this.#readers.add(reader)
     this.#arrive(position)
     return reader

@@ -13,7 +13,7 @@ export async function openComposed(
   signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
   const blob = await facade.blob(name, digest, signal)
-  const ready: ReadyBlob = blob.kind === "cold" ? await blob.obtain(signal) : blob
+  const ready: ReadyBlob = blob.kind === "cold" ? await blob.obtain(signal, "arriving") : blob
   return await openAt(ready, 0, signal)
 }
 

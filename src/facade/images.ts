@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache"
-import type { BlobSource, BytesBlob, LocatedBlob } from "../blob/blob.ts"
+import type { BlobSource, BytesBlob, ColdBlob, LocatedBlob } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import type { Clock } from "../lib/clock.ts"
 import { inTime } from "../lib/in-time.ts"
@@ -111,13 +111,13 @@ export class Images implements Facade {
     const file = store.findVerified(descriptor)
     this.#options.metrics.blobRequests.inc({ source: "disk", outcome: file === null ? "miss" : "hit" })
     if (file !== null) return this.#served(name, "disk", file)
-    const obtain = async (opener: AbortSignal) => {
+    const obtain: ColdBlob["obtain"] = async (opener, how) => {
       const kept = await store.find(descriptor, opener)
       if (kept !== null) return this.#served(name, "disk", kept)
       const sources = [...caches, ...(await this.#sources(name, entry, opener))]
       const obtained = downloads
         .cold(descriptor, sources)
-        .obtain(opener)
+        .obtain(opener, how)
         .catch((error) => {
           const fields = { name, baseRef: entry.from, digest, error }
           if (!opener.aborted) this.#options.log.error("unable to return blob", fields, passingCulprit(error))
