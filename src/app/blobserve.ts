@@ -11,6 +11,7 @@ import type { RegistryConfig } from "../config/load.ts"
 import { classifyAddress } from "../egress/address-class.ts"
 import { type BlobserveApp, blobserveApp } from "../http/blobserve/app.ts"
 import type { Served } from "../http/blobserve/options.ts"
+import type { Trust } from "../oci/reference.ts"
 import type { DiskStore } from "../store/disk.ts"
 import { VERSION } from "../version.ts"
 import type { CurrentRegistry } from "./current-registry.ts"
@@ -49,8 +50,11 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
   const keeping = openKeeping(config, base, tools)
   const { store } = keeping
   const { current, kept } = base
-  const scanned = new KeptLayers({ store, facts: store.facts("scanned") })
-  const layers = new Layers({ store, kept: scanned, policy: limits.scan, clock, log, metrics: tools.metrics })
+  const layersOf = (trust: Trust, kind: string) => {
+    const scanned = new KeptLayers({ store, facts: store.facts(kind) })
+    return new Layers({ store, kept: scanned, trust, policy: limits.scan, clock, log, metrics: tools.metrics })
+  }
+  const layers = { operator: layersOf("operator", "scanned"), remote: layersOf("remote", "remote-scanned") }
   const images = new StoredImageFinder({
     readers: () => current.readers,
     ownership: new Ownership({
@@ -83,7 +87,7 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
   }
   const close = async () => {
     background.abort()
-    await layers.close()
+    await Promise.all([layers.operator.close(), layers.remote.close()])
     await keeping.close()
   }
   return { app, store: store === kept.store ? null : store, apply, close }
@@ -99,37 +103,40 @@ const servedOf = (config: BlobserveConfig, { defaultPlatform: platform }: Regist
 
 interface Keeping {
   readonly store: DiskStore
-  readonly layers: Downloads
+  readonly layers: Readonly<Record<Trust, Downloads>>
   readonly contents: Downloads
   close(): Promise<void>
 }
 
 /**
  * With a registry and no place of its own, everything is kept beside what the registry keeps. In a place of its own,
- * transfers only pass through: what is needed of a layer is kept by those who read it.
+ * transfers only pass through, as those for images that nobody has listed do everywhere: what is needed of a layer is kept by
+ * those who read it.
  */
 function openKeeping(config: BlobserveConfig, { kept, settings, isShared }: BlobserveBase, tools: Tools): Keeping {
   const { clock, downloads, random } = tools.tuning
+  const policy = { ...downloads, random, concurrency: fileBudget(tools.tuning).transfers }
+  const windows = windowSpools(tools.tuning)
+  const options = { policy, clock, log: tools.log, metrics: tools.metrics }
+  const remote = new Downloads({ ...options, openSpool: windows })
   if (isShared && config.location === null) {
-    return { store: kept.store, layers: kept.downloads, contents: kept.downloads, close: async () => {} }
+    const { downloads: operator, store } = kept
+    return { store, layers: { operator, remote }, contents: operator, close: async () => remote.shutdown() }
   }
   const limits = { storeMaxSizeBytes: config.maxSizeBytes, storeMinFreeBytes: settings.storeMinFreeBytes }
   const store =
     isShared && config.location !== null
       ? openStore({ ...settings, ...limits, store: config.location }, spaceTools(tools))
       : kept.store
-  const policy = { ...downloads, random, concurrency: fileBudget(tools.tuning).transfers }
-  const windows = windowSpools(tools.tuning)
-  const options = { policy, clock, log: tools.log, metrics: tools.metrics }
   const ended = kept.sharing.ended.bind(kept.sharing) // other nodes wait until this one has given its turn back
-  const layers = new Downloads({ ...options, openSpool: windows, ended })
+  const operator = new Downloads({ ...options, openSpool: windows, ended })
   const contents = new Downloads({ ...options, openSpool: withFallback((size) => store.spool(size), windows) })
   const close = async () => {
-    layers.shutdown()
+    for (const transfers of [operator, remote]) transfers.shutdown()
     contents.shutdown()
     if (store !== kept.store) await store.close()
   }
-  return { store, layers, contents, close }
+  return { store, layers: { operator, remote }, contents, close }
 }
 
 /** The size of the registry's store is told apart from that of the space beside it. */

@@ -6,7 +6,7 @@ import type { LocatedBlob } from "../blob/blob.ts"
 import { abortable } from "../lib/single-flight.ts"
 import type { Digest } from "../oci/digest.ts"
 import type { Platform } from "../oci/platform.ts"
-import { formatReference } from "../oci/reference.ts"
+import { formatReference, type Trust } from "../oci/reference.ts"
 import type { Contents } from "./contents.ts"
 import type { FileImage, FoundImage, ImageFinder } from "./found-image.ts"
 import type { LayerSource } from "./layer-source.ts"
@@ -38,7 +38,7 @@ export type FileAnswer = FoundFile | { readonly kind: "directory" } | { readonly
 
 export interface FilesOptions {
   readonly images: ImageFinder
-  readonly layers: Layers
+  readonly layers: Readonly<Record<Trust, Layers>>
   readonly contents: Contents
   /** Ends what goes on without anybody who waits. */
   readonly background: AbortSignal
@@ -71,7 +71,7 @@ export class Files {
   /** Waits until it is known what stands at a path; layers that this takes are read to the end whoever leaves. */
   async find(query: FileQuery, path: LayerPath, signal: AbortSignal): Promise<FileAnswer> {
     const image = await this.image(query, signal)
-    const stack = new OpenStack(stackOf(image, query.layers), this.#options.layers)
+    const stack = new OpenStack(stackOf(image, query.layers), this.#options.layers[image.trust])
     for (let rescans = 0; ; ) {
       const resolved = resolvePath(stack.trees(), path)
       if (resolved.kind === "directory" || resolved.kind === "absent") return resolved
@@ -88,8 +88,9 @@ export class Files {
 
   /** Reads all layers that count, and gives their indexes, the lowest first. Rejects as the first that cannot be read. */
   async indexes(query: FileQuery, signal: AbortSignal): Promise<readonly LayerIndex[]> {
-    const { layers } = this.#options
-    const stack = stackOf(await this.image(query, signal), query.layers)
+    const image = await this.image(query, signal)
+    const layers = this.#options.layers[image.trust]
+    const stack = stackOf(image, query.layers)
     const open = stack.map((source) => layers.open(source))
     for (const layer of open) while (layer.index === null) await layer.changed(signal)
     return open

@@ -21,6 +21,8 @@ export type FileImage =
 export interface FoundImage {
   /** What the reference stands for: an index, where there is one. */
   readonly root: Digest
+  /** `remote`: its layers are only what its own repository has given, whatever else is here by the same digests. */
+  readonly trust: Trust
   readonly variant: Variant
   readonly layers: readonly LayerSource[]
 }

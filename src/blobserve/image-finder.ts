@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache"
-import { type BlobSource, openAt } from "../blob/blob.ts"
+import { type BlobSource, openAt, type ReadyBlob } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
 import type { Facade } from "../facade/facade.ts"
 import type { Descriptor, JsonBlob } from "../oci/descriptor.ts"
@@ -20,12 +20,12 @@ export interface ImageFinderOptions {
   readonly ownership: Ownership
   /** What is composed here. */
   readonly facade: () => Facade
-  /** Where layers may be already. */
+  /** Where layers of operators' images may be already. */
   readonly stores: readonly BlobStore[]
-  /** Places to look in before the image's own, nearest first. */
+  /** Places to look in before such an image's own, nearest first. */
   readonly caches: readonly BlobSource[]
-  /** Brings those that are not. */
-  readonly downloads: Downloads
+  /** Brings those that are not. Whoever may publish an image may name any digest in it, so nothing is shared with those. */
+  readonly downloads: Readonly<Record<Trust, Downloads>>
 }
 
 type OpenLayer = (descriptor: Descriptor, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>
@@ -57,9 +57,9 @@ export class StoredImageFinder implements ImageFinder {
     if (reference.digest !== null) await this.#options.ownership.check(reference, reference.digest, trust, signal)
     const root = await reading.reader.root(reference, signal)
     const open: OpenLayer = async (descriptor, opener) =>
-      await this.#open(descriptor, this.#options.readers()[trust].blobs(reference), opener)
+      await openAt(await this.#layer(descriptor, { reference, trust, signal: opener }), 0, opener)
     const place = formatLocation(reference)
-    return await this.#read({ reading, root, platform, place, name: formatReference(reference), open })
+    return await this.#read({ reading, root, platform, trust, place, name: formatReference(reference), open })
   }
 
   async #composed(
@@ -74,11 +74,12 @@ export class StoredImageFinder implements ImageFinder {
     const root = digest === null ? (await facade.image(name, signal)).root : await facade.document(name, digest, signal)
     const open: OpenLayer = async (descriptor, opener) =>
       await openComposed(this.#options.facade(), name, descriptor.digest, opener)
-    return await this.#read({ reading: { reader, reference, signal }, root, platform, place: name, name, open })
+    const reading = { reader, reference, signal }
+    return await this.#read({ reading, root, platform, trust: "operator", place: name, name, open })
   }
 
-  async #read({ reading, root, platform, place, name, open }: Reads): Promise<FoundImage> {
-    const key = `${place} ${root.descriptor.digest} ${formatPlatform(platform)}`
+  async #read({ reading, root, platform, trust, place, name, open }: Reads): Promise<FoundImage> {
+    const key = `${trust} ${place} ${root.descriptor.digest} ${formatPlatform(platform)}`
     const known = this.#known.get(key)
     if (known !== undefined) return known
     const stored = await readStored(reading, root)
@@ -91,23 +92,27 @@ export class StoredImageFinder implements ImageFinder {
     const layers = variant.manifest.layers.map(
       ({ descriptor }): LayerSource => ({ descriptor, open: (opener) => open(descriptor, opener) }),
     )
-    const found = { root: root.descriptor.digest, variant, layers }
+    const found = { root: root.descriptor.digest, trust, variant, layers }
     this.#known.set(key, found)
     return found
   }
 
-  async #open(
-    descriptor: Descriptor,
-    sources: readonly BlobSource[],
-    signal: AbortSignal,
-  ): Promise<ReadableStream<Uint8Array>> {
-    for (const store of this.#options.stores) {
+  async #layer(descriptor: Descriptor, { reference, trust, signal }: LayerPlace): Promise<ReadyBlob> {
+    const { caches, downloads, readers, stores } = this.#options
+    const sources = readers()[trust].blobs(reference)
+    if (trust === "remote") return await downloads.remote.cold(descriptor, sources).obtain(signal, "arriving")
+    for (const store of stores) {
       const kept = await store.find(descriptor, signal)
-      if (kept !== null) return await openAt(kept, 0, signal)
+      if (kept !== null) return kept
     }
-    const { caches, downloads } = this.#options
-    return await openAt(await downloads.cold(descriptor, [...caches, ...sources]).obtain(signal), 0, signal)
+    return await downloads.operator.cold(descriptor, [...caches, ...sources]).obtain(signal, "arriving")
   }
+}
+
+interface LayerPlace {
+  readonly reference: StoredReference
+  readonly trust: Trust
+  readonly signal: AbortSignal
 }
 
 function withoutPlace(error: unknown, dir: string, repository: string): unknown {
@@ -125,6 +130,7 @@ interface Reads {
   readonly reading: Reading
   readonly root: JsonBlob
   readonly platform: Platform
+  readonly trust: Trust
   /** Without tag and digest. */
   readonly place: string
   readonly name: string

@@ -14,11 +14,15 @@ export interface LayerCopy extends PackFile {
 }
 
 /** Rejects with StoreBypass when there is no room for it. */
+export async function newLayerCopy(store: BlobStore, descriptor: Descriptor): Promise<LayerCopy> {
+  return new SpooledCopy(store, await store.spool(descriptor.size), descriptor)
+}
+
+/** As `newLayerCopy`, unless the layer is in the store. */
 export async function copyLayer(store: BlobStore, descriptor: Descriptor, signal: AbortSignal): Promise<LayerCopy> {
   const found = await store.find(descriptor, signal)
   const file = found?.kind === "file" ? await StoredFile.open(found).catch(orNull) : null
-  if (file !== null) return storedCopy(file)
-  return new SpooledCopy(store, await store.spool(descriptor.size), descriptor)
+  return file === null ? await newLayerCopy(store, descriptor) : storedCopy(file)
 }
 
 function orNull(error: unknown): null {

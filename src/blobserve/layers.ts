@@ -11,12 +11,13 @@ import { readHead } from "../lib/stream-head.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
+import type { Trust } from "../oci/reference.ts"
 import { type BlobStore, StoreBypass } from "../store/store.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { GrowingLayer } from "./growing-layer.ts"
 import type { KeptLayer, KeptLayers } from "./kept-layers.ts"
-import { copyLayer } from "./layer-copy.ts"
+import { copyLayer, type LayerCopy, newLayerCopy } from "./layer-copy.ts"
 import type { LayerSource } from "./layer-source.ts"
 import { OpenLayer } from "./open-layer.ts"
 import { PassingPack } from "./passing-pack.ts"
@@ -38,6 +39,8 @@ export interface ScanPolicy {
 export interface LayersOptions {
   readonly store: BlobStore
   readonly kept: KeptLayers
+  /** Of these images nothing is shown but what their own repositories have sent, though others have brought the same. */
+  readonly trust: Trust
   readonly policy: ScanPolicy
   readonly clock: Clock
   readonly log: Logger
@@ -159,7 +162,7 @@ export class Layers {
   async #grow({ descriptor }: LayerSource, encoding: Encoding): Promise<GrowingLayer> {
     const { store } = this.#options
     const isReferred = encoding === "gzip"
-    const layer = isReferred ? await copyLayer(store, descriptor, this.#shutdown.signal) : null
+    const layer = isReferred ? await this.#copy(descriptor) : null
     const share = isReferred ? REFERRING_SHARE : WHOLE_SHARE
     try {
       return new GrowingLayer({ pack: await store.spool(Math.ceil(descriptor.size * share) + PACK_EXTRA), layer })
@@ -167,6 +170,13 @@ export class Layers {
       await layer?.close()
       throw error
     }
+  }
+
+  /** What is read of it before it is verified is read by an index that whoever sends it can make up. */
+  async #copy(descriptor: Descriptor): Promise<LayerCopy> {
+    const { store, trust } = this.#options
+    if (trust === "remote") return await newLayerCopy(store, descriptor)
+    return await copyLayer(store, descriptor, this.#shutdown.signal)
   }
 
   async #keep({ growing, layer, source, stream }: Keeping): Promise<ReadLayer> {

@@ -115,6 +115,19 @@ describe("a cold image", () => {
     expect(lab.fetched()).toEqual([1])
   })
 
+  test("whose layer is small is no different", async () => {
+    const small = rawLayer([
+      { name: "early", content: "early" },
+      { name: "early.bin", content: noise(MIB) },
+      { name: "filler", content: noise(5 * MIB) },
+    ])
+    const lab = await start([small])
+    const letGo = holdBack(lab, small, 5 * MIB)
+
+    expect(await lab.server.text(lab.at("early"))).toBe("early")
+    letGo()
+  })
+
   test("that takes too long is answered with what ws-proxy knows, and read on", async () => {
     const big = rawLayer([
       { name: "filler", content: noise(9 * MIB) },

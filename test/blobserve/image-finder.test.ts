@@ -32,7 +32,7 @@ describe("StoredImageFinder", () => {
       facade: nothing as never,
       stores: [store],
       caches: [],
-      downloads,
+      downloads: { operator: downloads, remote: downloads },
     })
     const reference = parseReference("a.test/app:1")
     if (reference.kind === "scratch") throw new Error("It names an image")
