@@ -1,6 +1,6 @@
 import { cleanPath, type LayerPath } from "../archive/layer-path.ts"
 import type { FileImage } from "../blobserve/found-image.ts"
-import type { BlobserveConfig, RepoConfig } from "../config/blobserve.ts"
+import { type BlobserveConfig, isComposedName, type RepoConfig } from "../config/blobserve.ts"
 import type { FileTarget } from "../http/blobserve/path.ts"
 import type { ServedRepository } from "../http/blobserve/repository.ts"
 import type { Replacement } from "../http/blobserve/rewrite.ts"
@@ -23,9 +23,14 @@ export function servedRepositories({
   repos,
 }: BlobserveConfig): (name: string) => ServedRepository | null {
   const listed = new Map([...repos].map(([name, repo]) => [name, served(repo)]))
-  // A layout is a directory of this machine: only the listed ones may be read
-  return (name) => listed.get(name) ?? (allowAnyRepo && !name.startsWith("oci:") ? UNLISTED : null)
+  return (name) => listed.get(name) ?? (allowAnyRepo && !isOwn(name) ? UNLISTED : null)
 }
+
+/**
+ * What only an operator can let be read: a layout is a directory of this machine, and a composed image may hold what the
+ * registry's port asks a login for.
+ */
+const isOwn = (name: string): boolean => name.startsWith("oci:") || isComposedName(name)
 
 function served({ cors, inlineStatic, layers, replacements, workdir }: RepoConfig): ServedRepository {
   const byPath = new Map<LayerPath, Replacement[]>()
@@ -44,9 +49,8 @@ export function imageNamed({ repos }: BlobserveConfig, { repository, tag, digest
   const repo = repos.get(repository)
   if (repo !== undefined && repo.dir !== null)
     return { kind: "stored", trust: "operator", repository, reference: { kind: "layout", dir: repo.dir, tag, digest } }
+  if (isComposedName(repository)) return { kind: "composed", name: repository, digest }
   const text = `${repository}${tag === null ? "" : `:${tag}`}${digest === null ? "" : `@${digest}`}`
-  const [first = ""] = repository.split("/")
-  if (!/[.:]/.test(first) && first !== "localhost") return { kind: "composed", name: repository, digest }
   const reference = parsed(text)
   if (reference?.kind !== "registry" || formatRepository(reference.repository) !== repository)
     throw new RegistryError(

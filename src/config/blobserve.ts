@@ -80,6 +80,9 @@ export function checkBlobserve({ repos = {} }: BlobserveSection): readonly Probl
   })
 }
 
+/** By the prefixes of the spec providers; no registry's host is called so. */
+export const isComposedName = (name: string): boolean => /^(?:fixed|remote)\//.test(name)
+
 /** Requests name repositories in their canonical form alone, so another one would never be found. */
 function nameFault(name: string): string | null {
   if (name.startsWith(LAYOUT)) {
@@ -87,7 +90,7 @@ function nameFault(name: string): string | null {
     const isPlain = parts.slice(1).every((part) => part !== "" && part !== "." && part !== "..")
     return isPlain && parts[0] !== "" ? null : "a path that URLs can hold has no empty, . or .. parts behind its first"
   }
-  if (/^(?:fixed|remote)\//.test(name)) return isRepositoryName(name) ? null : "it is no name of a composed image"
+  if (isComposedName(name)) return isRepositoryName(name) ? null : "it is no name of a composed image"
   const canonical = canonicalName(name)
   if (canonical === null) return "expected a repository, like ghcr.io/acme/app"
   return canonical === name ? null : `requests call it ${canonical}, write it so`

@@ -219,7 +219,7 @@ const blobserve = closed(
         description: "Settings by canonical repository, by oci:DIR, or by the name of a composed image.",
       }),
     ),
-    allowAnyRepo: flag("Serve repositories that are not listed, too."),
+    allowAnyRepo: flag("Serve repositories of registries that are not listed, too."),
     blobSpace: Type.Optional(
       closed(
         {
