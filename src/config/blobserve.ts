@@ -67,8 +67,9 @@ export const storeOf = ({ location, maxSizeBytes }: BlobserveConfig) => ({
   storeMinFreeBytes: maxSizeBytes === 0 ? MIN_FREE_BYTES : 0,
 })
 
-export function checkBlobserve({ repos = {} }: BlobserveSection): readonly Problem[] {
-  return Object.entries(repos).flatMap(([name, { prePull = [] }]) => {
+export function checkBlobserve({ blobSpace, repos = {} }: BlobserveSection, hasRegistry: boolean): readonly Problem[] {
+  const space = hasRegistry ? checkShared(blobSpace) : []
+  const ofRepos = Object.entries(repos).flatMap(([name, { prePull = [] }]) => {
     const path = ["blobserve", "repos", name]
     const fault = nameFault(name)
     const wrong = prePull.flatMap((version, index) =>
@@ -78,6 +79,15 @@ export function checkBlobserve({ repos = {} }: BlobserveSection): readonly Probl
     )
     return fault === null ? wrong : [{ path, message: fault }, ...wrong]
   })
+  return [...space, ...ofRepos]
+}
+
+/** In the registry's store, a limit of another section would be passed over. */
+function checkShared({ location = "", maxSizeBytes = 0 }: BlobserveSection["blobSpace"] = {}): readonly Problem[] {
+  if (location !== "" || maxSizeBytes === 0) return []
+  const message =
+    'limits a directory of its own: add a "location", or limit the registry\'s store with "registry.storeMaxSizeBytes"'
+  return [{ path: ["blobserve", "blobSpace", "maxSizeBytes"], message }]
 }
 
 /** By the prefixes of the spec providers; no registry's host is called so. */

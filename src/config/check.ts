@@ -11,7 +11,7 @@ export function checkMeaning(config: ConfigFile): readonly Problem[] {
   if (registry === undefined && config.blobserve === undefined) {
     return [{ path: [], message: 'expected "registry" or "blobserve", there is nothing to serve' }]
   }
-  const files = config.blobserve === undefined ? [] : checkBlobserve(config.blobserve)
+  const files = config.blobserve === undefined ? [] : checkBlobserve(config.blobserve, registry !== undefined)
   const ofOthers = [...checkTracing(config), ...files]
   if (registry === undefined) return ofOthers
   const checks = [checkAuth, checkTls, checkStaticLayers, checkSpecProviders, checkUpstreams, sharingProblems]

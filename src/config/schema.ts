@@ -224,7 +224,10 @@ const blobserve = closed(
       closed(
         {
           location: file("Directory for it. Without one, it is kept in the registry's store."),
-          maxSizeBytes: bytes(0, "What it may hold; 0 is no limit."),
+          maxSizeBytes: bytes(
+            0,
+            "What it may hold; 0 is no limit. Beside a registry it needs a location: registry.storeMaxSizeBytes limits the registry's store.",
+          ),
         },
         "Where content of layers is kept.",
       ),

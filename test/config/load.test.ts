@@ -332,6 +332,14 @@ describe("what is wrong with a configuration", () => {
       '{ "blobserve": { "repos": { "x": { "layers": "some" } } } }',
       'blobserve.repos.x.layers: expected "first" or "all", got "some"',
     ],
+    [
+      '{ "registry": {},\n"blobserve": { "blobSpace": { "maxSizeBytes": 1 } } }',
+      "config.json:2: blobserve.blobSpace.maxSizeBytes: limits a directory of its own",
+    ],
+    [
+      '{ "registry": {}, "blobserve": { "blobSpace": { "location": "", "maxSizeBytes": 1 } } }',
+      'or limit the registry\'s store with "registry.storeMaxSizeBytes"',
+    ],
     ["{}", 'config.json:1: (document): expected "registry" or "blobserve", there is nothing to serve'],
     ["[]", "config.json:1: (document): expected an object, got a list"],
     ['{ "registry": null }', "config.json:1: registry: expected an object, got null"],
@@ -341,6 +349,16 @@ describe("what is wrong with a configuration", () => {
     ["", "config.json: line 1: expected JSON, the document is empty"],
   ])("%j", async (text, message) => {
     expect(await problems(text)).toContain(message)
+  })
+
+  test.each([
+    { blobserve: { blobSpace: { maxSizeBytes: 1 } } },
+    { blobserve: { blobSpace: { location: "space", maxSizeBytes: 1 } } },
+    { registry: {}, blobserve: { blobSpace: { location: "space", maxSizeBytes: 1 } } },
+    { registry: {}, blobserve: { blobSpace: { maxSizeBytes: 0 } } },
+    { registry: {}, blobserve: {} },
+  ])("a space for files has a limit that holds: %j", async (config) => {
+    expect(await problems(config)).toBe("nothing is wrong")
   })
 
   test("is told all at once", async () => {
