@@ -120,6 +120,8 @@ export interface Tuning {
     readonly memoryBytes: number
     /** Between two attempts to read an image that should be ready before the server is. */
     readonly prePullRetryMs: number
+    /** From the start, how long the server is not ready because of failures to read such an image that may pass. */
+    readonly prePullPatienceMs: number
   }
   readonly maintenanceMs: number
   /** How long what a name has stood for may still be read under it, and is not evicted. */
@@ -213,6 +215,7 @@ export const PRODUCTION: Tuning = {
     },
     memoryBytes: 64 * MIB,
     prePullRetryMs: 10_000,
+    prePullPatienceMs: 120_000,
   },
   maintenanceMs: 10 * 60 * 1000,
   recentMs: 60 * 60 * 1000,

@@ -180,7 +180,9 @@ const search = Type.String({ description: "Text to replace." })
 const replacement = Type.String({ description: "Text in its place." })
 const path = Type.String({ description: "The file, from the root of the image on." })
 const repo = closed({
-  prePull: texts("Tags and digests whose files are made ready at the start."),
+  prePull: texts(
+    "Tags and digests whose files are made ready at the start; one that cannot be read is tried again while the others are served.",
+  ),
   workdir: text("Directory of the image that is served as the root."),
   layers: Type.Optional(
     Type.Union([Type.Literal("first"), Type.Literal("all")], {
