@@ -105,6 +105,3 @@ export class LayerEntries implements LayerTree {
     return below
   }
 }
-
-/** The order of bytes, which latin1 texts have in any locale. */
-export const byBytes = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)

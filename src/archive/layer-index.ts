@@ -147,19 +147,33 @@ export class LayerIndex implements LayerTree {
     )
   }
 
-  /** What is directly in a directory, in no certain order. */
-  *children(path: LayerPath): Generator<LayerChild> {
+  /** What is directly in a directory, in the order of names, from the first one after `after`. */
+  *children(path: LayerPath, after = ""): Generator<LayerChild> {
     const prefix = path === "" ? "" : `${path}/`
-    for (let at = this.#lowerBound(Buffer.from(prefix, "latin1")); at < this.#count; ) {
-      const entry = this.#entry(at)
-      if (!entry.path.startsWith(prefix)) return
-      const rest = entry.path.slice(prefix.length)
-      const slash = rest.indexOf("/")
-      const name = slash === -1 ? rest : rest.slice(0, slash)
-      if (slash === -1) yield { name, entry }
-      else if (this.find(prefix + name) === null) yield { name, entry: null }
+    let last = after
+    for (let at = this.#lowerBound(Buffer.from(`${prefix}${after}\0`, "latin1")); at < this.#count; ) {
+      const below = this.#path(at)
+      if (!below.startsWith(prefix)) return
+      const [name = ""] = below.slice(prefix.length).split("/", 1)
+      const isEntry = below.length === prefix.length + name.length
+      if (name > last) {
+        yield* this.#implied(prefix, name, last)
+        yield { name, entry: isEntry ? this.#entry(at) : null }
+        last = name
+      }
       // All that is below the same name is passed over: "0" is the character after "/"
-      at = slash === -1 ? at + 1 : this.#lowerBound(Buffer.from(`${prefix}${name}0`, "latin1"))
+      at = isEntry ? at + 1 : this.#lowerBound(Buffer.from(`${prefix}${name}0`, "latin1"))
+    }
+  }
+
+  /**
+   * Directories without an entry of their own, between two neighbouring names: what is below `a` comes after `a-b`, whose
+   * beginning it is.
+   */
+  *#implied(prefix: LayerPath, name: string, last: string): Generator<LayerChild> {
+    for (let end = commonLength(name, last) + 1; end < name.length; end += 1) {
+      const beginning = name.slice(0, end)
+      if (name.charAt(end) < "/" && this.hasBelow(prefix + beginning)) yield { name: beginning, entry: null }
     }
   }
 
@@ -187,13 +201,17 @@ export class LayerIndex implements LayerTree {
     return at === 0 ? 0 : (this.#columns.pathEnds[at - 1] ?? 0)
   }
 
+  #path(at: number): LayerPath {
+    return this.#columns.paths.toString("latin1", this.#pathStart(at), this.#columns.pathEnds[at])
+  }
+
   #entry(at: number): LayerEntry {
-    const { hashes, linkEnds, links, modes, mtimes, offsets, pathEnds, paths, sizes, types } = this.#columns
+    const { hashes, linkEnds, links, modes, mtimes, offsets, sizes, types } = this.#columns
     const type = ENTRY_TYPES[types[at] ?? 0] ?? "special"
     const linkStart = at === 0 ? 0 : (linkEnds[at - 1] ?? 0)
     const hash = Buffer.from(hashes.buffer, hashes.byteOffset + at * SHA_BYTES, SHA_BYTES)
     return {
-      path: paths.toString("latin1", this.#pathStart(at), pathEnds[at]),
+      path: this.#path(at),
       type,
       link: links.toString("latin1", linkStart, linkEnds[at]),
       mode: modes[at] ?? 0,
@@ -203,6 +221,12 @@ export class LayerIndex implements LayerTree {
       sha256: type === "file" ? hash.toString("hex") : "",
     }
   }
+}
+
+function commonLength(one: string, other: string): number {
+  let length = 0
+  while (length < one.length && one[length] === other[length]) length += 1
+  return length
 }
 
 function readFrames(columns: Float64Array): readonly Frame[] {

@@ -36,6 +36,9 @@ export function* ancestorsOf(path: LayerPath): Generator<LayerPath> {
 const WHITEOUT = ".wh."
 const OPAQUE = ".wh..wh..opq"
 
+/** In the order of bytes, after all whiteouts and before every other name that is after them. */
+export const PAST_WHITEOUTS = WHITEOUT.padEnd(MAX_COMPONENT, "\xff")
+
 /** Names that speak of other layers' files and are no files themselves (image-spec: layer.md, "Whiteouts"). */
 export const isWhiteoutName = (name: string): boolean => name.startsWith(WHITEOUT)
 

@@ -1,7 +1,7 @@
-import { byBytes } from "../archive/layer-entries.ts"
-import type { LayerEntry } from "../archive/layer-entry.ts"
+import type { LayerChild, LayerEntry } from "../archive/layer-entry.ts"
 import type { LayerIndex } from "../archive/layer-index.ts"
-import { isWhiteoutName, joinPath, type LayerPath } from "../archive/layer-path.ts"
+import { isWhiteoutName, joinPath, type LayerPath, PAST_WHITEOUTS } from "../archive/layer-path.ts"
+import { Turns } from "../lib/turns.ts"
 import { type Fate, Fates } from "./fates.ts"
 
 /** One name of a directory in one layer. Layers are counted from the lowest, 0. */
@@ -14,28 +14,103 @@ export interface DirectoryItem {
   readonly fate: Fate
 }
 
-/**
- * What every layer has in a directory, in the order of names, the uppermost first; also what cannot be seen in the image
- * because an upper layer replaces or removes it. Directories that several layers have in common are given once.
- */
-export function listDirectory(layers: readonly LayerIndex[], path: LayerPath): readonly DirectoryItem[] {
-  const items: DirectoryItem[] = []
-  const seen = new Set<string>()
-  for (let layer = layers.length - 1; layer >= 0; layer -= 1) {
-    for (const item of itemsOf(layers, layer, path)) {
-      if (item.fate !== null || !seen.has(item.name)) items.push(item)
-      if (item.fate === null) seen.add(item.name)
-    }
-  }
-  return items.toSorted((one, other) => byBytes(one.name, other.name) || other.layer - one.layer)
+/** A part of a directory. What one name stands for in all layers is never divided. */
+export interface DirectoryPage {
+  readonly items: readonly DirectoryItem[]
+  /** The last name of this page, where another follows it. */
+  readonly next: string | null
 }
 
-function* itemsOf(layers: readonly LayerIndex[], layer: number, path: LayerPath): Generator<DirectoryItem> {
-  const fates = new Fates(layers, layer)
-  for (const { name, entry } of layers[layer]?.children(path) ?? []) {
-    if (isWhiteoutName(name)) continue
-    const place = joinPath(path, name)
-    yield { name, path: place, layer, entry, fate: fates.of(place, isDirectory(entry)) }
+/** Far more than a person reads; what a million of them cost, one request must not. */
+const MAX_ITEMS = 5000
+/** Of paths and targets: a few thousand of the longest would make an answer of a hundred megabytes. */
+const MAX_TEXT = 1024 * 1024
+
+/**
+ * What every layer has in a directory, from the first name after `after`, in the order of names, the uppermost first; also
+ * what cannot be seen in the image because an upper layer replaces or removes it. Directories that several layers have in
+ * common are given once.
+ */
+export async function listDirectory(
+  layers: readonly LayerIndex[],
+  path: LayerPath,
+  after = "",
+): Promise<DirectoryPage> {
+  const columns = layers.map((_, layer) => new Column(layers, layer, { path, after })).toReversed()
+  const turns = new Turns()
+  const items: DirectoryItem[] = []
+  let text = 0
+  for (let name = lowest(columns); name !== null; name = lowest(columns)) {
+    const added = take(columns, name)
+    text += textOf(added)
+    const last = items.at(-1)
+    const isFull = items.length + added.length > MAX_ITEMS || text > MAX_TEXT
+    if (last !== undefined && isFull) return { items, next: last.name }
+    for (const item of added) items.push(item)
+    if (turns.spend(columns.length * (1 + added.length))) await Bun.sleep(0)
+  }
+  return { items, next: null }
+}
+
+/** Null: nothing is left. */
+const lowest = (columns: readonly Column[]): string | null =>
+  columns.reduce<string | null>((least, { child }) => {
+    return child !== null && (least === null || child.name < least) ? child.name : least
+  }, null)
+
+function take(columns: readonly Column[], name: string): readonly DirectoryItem[] {
+  const items = columns.map((column) => column.take(name)).filter((item) => item !== null)
+  const seen = items.find(({ fate }) => fate === null)
+  return items.filter((item) => item.fate !== null || item === seen)
+}
+
+const textOf = (items: readonly DirectoryItem[]): number =>
+  items.reduce((sum, { entry, path }) => sum + path.length + (entry?.link.length ?? 0), 0)
+
+/** What one layer has in the directory, name by name. */
+class Column {
+  readonly #layers: readonly LayerIndex[]
+  readonly #layer: number
+  readonly #path: LayerPath
+  #children: Iterator<LayerChild> | undefined
+  #fates: Fates | null = null
+  #child: LayerChild | null = null
+
+  constructor(
+    layers: readonly LayerIndex[],
+    layer: number,
+    { path, after }: { readonly path: LayerPath; readonly after: string },
+  ) {
+    this.#layers = layers
+    this.#layer = layer
+    this.#path = path
+    this.#begin(after)
+  }
+
+  /** What is next. Null: nothing is left. */
+  get child(): LayerChild | null {
+    return this.#child
+  }
+
+  /** Null: something else is next. */
+  take(name: string): DirectoryItem | null {
+    if (this.#child?.name !== name) return null
+    const { entry } = this.#child
+    this.#advance()
+    this.#fates ??= new Fates(this.#layers, this.#layer)
+    const path = joinPath(this.#path, name)
+    return { name, path, layer: this.#layer, entry, fate: this.#fates.of(path, isDirectory(entry)) }
+  }
+
+  #begin(after: string): void {
+    this.#children = this.#layers[this.#layer]?.children(this.#path, after)
+    this.#advance()
+  }
+
+  #advance(): void {
+    const next = this.#children?.next()
+    this.#child = next === undefined || next.done === true ? null : next.value
+    if (this.#child !== null && isWhiteoutName(this.#child.name)) this.#begin(PAST_WHITEOUTS)
   }
 }
 

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache"
 import type { LayerIndex } from "../archive/layer-index.ts"
 import { isWhiteoutName, nameOf } from "../archive/layer-path.ts"
+import { Turns } from "../lib/turns.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { layerHistory } from "../oci/history.ts"
@@ -32,8 +33,6 @@ export interface ImageReport {
 
 /** The layers that are composed here tell so in their history. */
 const ADDED = /^registry-facade: /
-/** Entries, and layers that are looked into for them, before others get their turn. */
-const TURN = 5000
 
 /** What images consist of, for people. */
 export class Inspection {
@@ -54,27 +53,24 @@ export class Inspection {
     const { variant } = image
     const history = layerHistory(variant.config)
     const layers: LayerReport[] = []
+    const turns = new Turns()
     for (const [at, { descriptor }] of image.layers.entries()) {
       const createdBy = history[at] ?? null
       const origin = ADDED.test(createdBy ?? "") ? "added" : "base"
-      layers.push({ descriptor, createdBy, origin, ...(await countFiles(indexes, at)) })
+      layers.push({ descriptor, createdBy, origin, ...(await countFiles(indexes, at, turns)) })
     }
     const manifest = variant.manifest.blob.descriptor.digest
     return { digest: image.root, manifest, platform: formatPlatform(variant.platform), layers }
   }
 }
 
-async function countFiles(indexes: readonly LayerIndex[], layer: number) {
+async function countFiles(indexes: readonly LayerIndex[], layer: number, turns: Turns) {
   const counts = { files: 0, bytes: 0, unseenFiles: 0, unseenBytes: 0 }
   const fates = new Fates(indexes, layer)
-  let entries = 0
-  let turn = 0
+  let looks = 0
   for (const { path, size, type } of indexes[layer]?.entries() ?? []) {
-    entries += 1
-    if (entries + fates.looks - turn > TURN) {
-      turn = entries + fates.looks
-      await Bun.sleep(0)
-    }
+    if (turns.spend(1 + fates.looks - looks)) await Bun.sleep(0)
+    looks = fates.looks
     if (type === "directory" || isWhiteoutName(nameOf(path))) continue
     counts.files += 1
     counts.bytes += size
@@ -82,5 +78,6 @@ async function countFiles(indexes: readonly LayerIndex[], layer: number) {
     counts.unseenFiles += 1
     counts.unseenBytes += size
   }
+  if (turns.spend(fates.looks - looks)) await Bun.sleep(0)
   return counts
 }

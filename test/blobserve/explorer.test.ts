@@ -62,7 +62,7 @@ interface ImageData {
   readonly digest: string
   readonly platform: string
   readonly layers: readonly Record<string, unknown>[]
-  readonly directory: { readonly entries: readonly Entry[] }
+  readonly directory: { readonly entries: readonly Entry[]; readonly next: string | null }
 }
 
 const data = async (path: string) => {
@@ -131,7 +131,7 @@ describe("/-/api/v1/images", () => {
   })
 
   test.each([["/nothing"], ["/app/kept.txt"]])("%s holds nothing", async (path) => {
-    expect((await data(path)).json.directory.entries).toEqual([])
+    expect((await data(path)).json.directory).toMatchObject({ entries: [], next: null })
   })
 
   test.each([

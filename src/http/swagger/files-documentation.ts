@@ -29,6 +29,7 @@ const IMAGE = parameter(
 )
 const PATH = parameter("path", "path", "File, below the repository's workdir. May hold slashes, and be empty.")
 const DIRECTORY = parameter("path", "query", "Directory to look into; without it, the root.")
+const AFTER = parameter("after", "query", "Only names after this one: `next` of the answer before, as it is.")
 const IF_MODIFIED_SINCE = parameter(
   "If-Modified-Since",
   "header",
@@ -61,7 +62,7 @@ const told = (description: string, headers: Headers = {}) => ({
 })
 /** Of whatever names an image. */
 const FAILURES = {
-  400: told("The path is not encoded properly."),
+  400: told("The path, or the query, is not encoded properly."),
   403: told("The repository may not be served, or an upstream refuses its credentials."),
   404: told("There is no such image, or no such file in it."),
   405: told("It can only be read.", { Allow: header("What can be done.") }),
@@ -133,7 +134,7 @@ function filePath(name: string): Paths[string] {
 }
 
 function explorerPaths(): Paths {
-  const parameters = [IMAGE, DIRECTORY]
+  const parameters = [IMAGE, DIRECTORY, AFTER]
   const headers = { ...CACHE, ...LENGTH }
   return {
     "/-/images/{image}": read("ImagePage", {
@@ -154,7 +155,7 @@ function explorerPaths(): Paths {
       parameters,
       responses: {
         200: {
-          description: "The layers, and one directory.",
+          description: "The layers, and at most 5000 entries of one directory.",
           headers,
           content: { "application/json": { schema: { $ref: "#/components/schemas/Image" } } },
         },
@@ -205,6 +206,14 @@ function imageSchema() {
     manifest: DIGEST_TEXT,
     platform: TEXT,
     layers: list(layer),
-    directory: object({ path: TEXT, entries: list(entry) }),
+    directory: object({
+      path: TEXT,
+      entries: list(entry),
+      next: {
+        ...TEXT,
+        nullable: true,
+        description: "More entries follow: `after` of the next request, encoded as in URLs.",
+      },
+    }),
   })
 }

@@ -20,6 +20,8 @@ interface Sought {
   /** As the request wrote it. */
   readonly image: string
   readonly path: LayerPath
+  /** The last name of the page before; "" for the first one. */
+  readonly after: string
   readonly isData: boolean
 }
 
@@ -42,7 +44,13 @@ function parseSought(url: string): Sought | null {
   const prefix = [PAGES, DATA].find((one) => pathname.startsWith(one))
   if (prefix === undefined) return null
   const path = decodeBytes(/[?&]path=([^&]*)/.exec(query)?.[1] ?? "") ?? ""
-  return { image: pathname.slice(prefix.length).replace(/\/$/, ""), path: pathInImage(path), isData: prefix === DATA }
+  const after = decodeBytes(/[?&]after=([^&]*)/.exec(query)?.[1] ?? "")
+  if (after === null)
+    throw new RegistryError("NAME_INVALID", "Cannot go on with the directory: ?after= is not encoded properly", {
+      status: 400,
+    })
+  const image = pathname.slice(prefix.length).replace(/\/$/, "")
+  return { image, path: pathInImage(path), after, isData: prefix === DATA }
 }
 
 const dataAnswer = (view: ImageView | null): Response =>
@@ -73,7 +81,7 @@ interface Means {
   readonly signal: AbortSignal
 }
 
-async function inspect({ image, path }: Sought, { options, inspection, signal }: Means): Promise<ImageView> {
+async function inspect({ after, image, path }: Sought, { options, inspection, signal }: Means): Promise<ImageView> {
   const served = options.served()
   const target = parseFilePath(`/${image}`, served.layouts)
   if (target.path !== "")
@@ -88,7 +96,8 @@ async function inspect({ image, path }: Sought, { options, inspection, signal }:
   const found = await options.files.image(query, signal)
   const indexes = await options.files.indexes(query, signal)
   const report = await inspection.report(found, indexes)
-  return { image, report, path, items: listDirectory(indexes, path), served: servedBelow(repository, image, path) }
+  const page = await listDirectory(indexes, path, after)
+  return { image, report, path, page, served: servedBelow(repository, image, path) }
 }
 
 /** Files below the workdir have a URL, where all layers are served. */

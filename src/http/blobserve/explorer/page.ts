@@ -17,24 +17,21 @@ code { font: 13px/1.5 ui-monospace, monospace } .dim { color: var(--dim) } .unse
 `
 const STYLE_HASH = new Bun.CryptoHasher("sha256").update(STYLE).digest("base64")
 
-/** Of a directory; the data have all of them. */
-const MAX_ROWS = 5000
-
 /** Nothing is loaded, nothing is run: an image's names cannot become more than text. */
 export const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
 /** The page of an image: its layers, and one directory of what they hold. */
 export function imagePage(view: ImageView): string {
-  const { image, items, report } = view
-  const more = items.length > MAX_ROWS ? html`<p class="dim">and ${items.length - MAX_ROWS} more</p>` : html``
+  const { image, page, path, report } = view
+  const more = page.next === null ? html`` : html`<p><a rel="next" href="${address(path, page.next)}">more</a></p>`
   const body = html`<h1>${image}</h1>
 <p class="dim"><code>${report.digest}</code><br>${report.platform}, ${counted(report.layers.length, "layer")}, ${displayedSize(total(report.layers))} compressed</p>
 <h2>Layers</h2>
 <table><thead><tr><th>#</th><th></th><th>made by</th><th class="number">sent as</th><th class="number">files</th><th class="number">content</th><th class="number">of it unseen</th></tr></thead>
 <tbody>${report.layers.map(layerRow)}</tbody></table>
-<h2>Files in ${breadcrumbs(view.path)}</h2>
+<h2>Files in ${breadcrumbs(path)}</h2>
 <table><thead><tr><th>name</th><th class="number">size</th><th>mode</th><th>layer</th><th></th></tr></thead>
-<tbody>${view.path === "" ? [] : [parentRow(view.path)]}${view.items.slice(0, MAX_ROWS).map((item) => itemRow(view, item))}</tbody></table>${more}`
+<tbody>${path === "" ? [] : [parentRow(path)]}${page.items.map((item) => itemRow(view, item))}</tbody></table>${more}`
   return document(image, body)
 }
 
@@ -69,7 +66,10 @@ function layerRow(layer: LayerReport, at: number): Html {
 `
 }
 
-const link = (path: LayerPath, text: string): Html => html`<a href="?path=/${encodedPath(path)}">${text}</a>`
+const address = (path: LayerPath, after: string | null = null): string =>
+  `?path=/${encodedPath(path)}${after === null ? "" : `&after=${encodedPath(after)}`}`
+
+const link = (path: LayerPath, text: string): Html => html`<a href="${address(path)}">${text}</a>`
 
 function breadcrumbs(path: LayerPath): Html {
   const parts = path === "" ? [] : path.split("/")

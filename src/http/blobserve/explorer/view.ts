@@ -1,5 +1,5 @@
 import type { LayerPath } from "../../../archive/layer-path.ts"
-import type { DirectoryItem } from "../../../blobserve/directory.ts"
+import type { DirectoryItem, DirectoryPage } from "../../../blobserve/directory.ts"
 import type { ImageReport } from "../../../blobserve/inspection.ts"
 import { fileDate } from "../file-date.ts"
 import { displayed, encodedPath } from "./names.ts"
@@ -11,13 +11,13 @@ export interface ImageView {
   readonly report: ImageReport
   /** The directory that is shown. */
   readonly path: LayerPath
-  readonly items: readonly DirectoryItem[]
+  readonly page: DirectoryPage
   /** Where files can be had: paths below it, as requests write them. Null: nothing of the directory is served. */
   readonly served: (path: LayerPath) => string | null
 }
 
 /** The same as data. Layers are counted from the lowest, 0. */
-export function imageJson({ image, report, path, items, served }: ImageView) {
+export function imageJson({ image, report, path, page, served }: ImageView) {
   return {
     image,
     digest: report.digest,
@@ -31,7 +31,7 @@ export function imageJson({ image, report, path, items, served }: ImageView) {
     })),
     directory: {
       path: `/${displayed(path)}`,
-      entries: items.map(({ entry, fate, layer, name, path: place }) => ({
+      entries: page.items.map(({ entry, fate, layer, name, path: place }) => ({
         name: displayed(name),
         path: `/${encodedPath(place)}`,
         type: entry?.type ?? "directory",
@@ -40,6 +40,7 @@ export function imageJson({ image, report, path, items, served }: ImageView) {
         ...(fate === null ? {} : { [fate.kind === "replaced" ? "replacedBy" : "removedBy"]: fate.by }),
         url: fate === null && entry?.type === "file" ? served(place) : null,
       })),
+      next: page.next === null ? null : encodedPath(page.next),
     },
   }
 }
