@@ -14,6 +14,9 @@ export interface Presentation {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** Makes the answer of an error, in the form of its port. */
+export type Refuse = typeof errorResponse
+
 /** What all of the content is answered with. To make it costs more than to use it again. */
 export const headersOf = (
   { digest, size }: Descriptor,
@@ -36,15 +39,25 @@ const SMALL_FILE_BYTES = 64 * 1024
  * that `headersOf` has made for it. Only a GET that needs bytes opens anything. What is here is answered at once, and
  * throws where it cannot be read; else it rejects as the blob does.
  */
-export function respond(request: Request, blob: BytesBlob | FileBlob, whole: Headers): Response
-export function respond(request: Request, blob: LocatedBlob, whole: Headers): Response | Promise<Response>
-export function respond(request: Request, blob: LocatedBlob, whole: Headers): Response | Promise<Response> {
+export function respond(request: Request, blob: BytesBlob | FileBlob, whole: Headers, refuse?: Refuse): Response
+export function respond(
+  request: Request,
+  blob: LocatedBlob,
+  whole: Headers,
+  refuse?: Refuse,
+): Response | Promise<Response>
+export function respond(
+  request: Request,
+  blob: LocatedBlob,
+  whole: Headers,
+  refuse: Refuse = errorResponse,
+): Response | Promise<Response> {
   const { digest, size } = blob.descriptor
   const { headers: asked, method } = request
   if (isKnown(asked, digest, whole)) return notModified(whole)
   if (method === "HEAD") return new Response(null, { headers: whole })
   const range = rangeOf(asked, digest, size)
-  if (range === "unsatisfiable") return notSatisfiable(method, size)
+  if (range === "unsatisfiable") return notSatisfiable(method, size, refuse)
   const sending = range === null ? { status: 200, headers: whole } : inPart(whole, range, size)
   const part = range ?? { start: 0, end: size }
   if (blob.kind === "bytes" || blob.kind === "file") return send(blob, part, sending)
@@ -137,9 +150,9 @@ function readPart(path: string, { start, end }: ByteRange): Uint8Array<ArrayBuff
   }
 }
 
-function notSatisfiable(method: string, size: number): Response {
+function notSatisfiable(method: string, size: number, refuse: Refuse): Response {
   const error = new RegistryError("UNSUPPORTED", `The range cannot be satisfied: the content has ${size} bytes`, {
     status: 416,
   })
-  return errorResponse(error, method, { "content-range": `bytes */${size}` })
+  return refuse(error, method, { "content-range": `bytes */${size}` })
 }

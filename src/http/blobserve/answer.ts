@@ -1,5 +1,6 @@
 import type { Logger } from "../../telemetry/log.ts"
 import { failureOf } from "../failure.ts"
+import type { Refuse } from "../respond.ts"
 
 /** Whatever is no file is never kept by caches: a failure that they remember outlives its cause. */
 const NO_STORE = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" } as const
@@ -19,3 +20,6 @@ export function failureText(log: Logger, request: Request, error: unknown): Resp
     ...(status === 405 ? { allow: "GET, HEAD" } : {}),
   })
 }
+
+/** What a range that cannot be had is answered with, as every other failure of this port. */
+export const refusalText: Refuse = ({ message, status }, _, headers) => plainText(status, `${message}\n`, headers)

@@ -6,7 +6,7 @@ import { asksForAll, respond } from "../respond.ts"
 import type { Caller, Handle } from "../server.ts"
 import { swaggerApp } from "../swagger/app.ts"
 import { filesDocumentation } from "../swagger/files-documentation.ts"
-import { failureText, plainText } from "./answer.ts"
+import { failureText, plainText, refusalText } from "./answer.ts"
 import { preflight } from "./cross-origin.ts"
 import { createExplorer } from "./explorer/app.ts"
 import { type Hot, HotAnswers } from "./hot-answers.ts"
@@ -15,6 +15,7 @@ import { locate } from "./locate.ts"
 import type { BlobserveAppOptions } from "./options.ts"
 import { parseFilePath } from "./path.ts"
 import { INLINE_VARS, presentFile } from "./present.ts"
+import { forbidden, noSuchFile } from "./refusals.ts"
 import { isUpgrade } from "./upgrade.ts"
 
 export interface BlobserveApp {
@@ -90,7 +91,7 @@ async function answer({ request, caller, hot }: Asked, options: BlobserveAppOpti
   const served = options.served()
   const target = parseFilePath(pathOf(request.url), served.layouts)
   const repository = served.repository(target.repository)
-  if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
+  if (repository === null) throw forbidden(target.repository)
   if (request.method === "OPTIONS") return preflight(repository, request)
   if (request.method !== "GET" && request.method !== "HEAD")
     throw new RegistryError("UNSUPPORTED", `Files can only be read, ${request.method} is not supported`)
@@ -103,7 +104,7 @@ async function answer({ request, caller, hot }: Asked, options: BlobserveAppOpti
   // ws-proxy compares this body to tell that it should try again
   if (located === null) return plainText(503, "timeout", { "retry-after": "1" })
   if (located.kind === "needs-slash") return toDirectory(request.url)
-  if (located.kind === "absent") throw new RegistryError("BLOB_UNKNOWN", "there is no such file in the image")
+  if (located.kind === "absent") throw noSuchFile(target, located.path, repository.layers)
   const found = { target, repository, file: located.file, path: located.path }
   hot.remember(request, found)
   return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options) })
@@ -115,7 +116,7 @@ function again(
   options: BlobserveAppOptions,
 ): Response | Promise<Response> {
   const { request } = asked
-  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.headers)
+  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.headers, refusalText)
   return presentFile({ ...hot, request, isTrusted: isTrusted(asked, options) })
 }
 

@@ -60,26 +60,35 @@ interface Split {
   readonly rest: readonly string[]
 }
 
+/** How the names of layouts begin. */
+const LAYOUT = "oci:"
+
 /** The image ends with the first segment that has a tag or a digest; a colon in the first one is that of a port. */
 function splitImage(segments: readonly string[], layouts: readonly string[]): Split {
   const whole = segments.join("/")
   const layout = layouts
     .filter((name) => whole.startsWith(`${name}:`) || whole.startsWith(`${name}@`))
     .toSorted((one, other) => other.length - one.length)[0]
-  const first = layout === undefined ? 1 : layout.split("/").length - 1
-  const skipped = layout === undefined || first > 0 ? 0 : layout.length
-  const end = segments.findIndex((segment, index) => index >= first && /[:@]/.test(segment.slice(skipped)))
-  if (end === -1) {
-    const image = whole.slice(0, 200)
-    throw new RegistryError(
-      "NAME_INVALID",
-      `cannot parse image ${JSON.stringify(image)}: its tag or digest is missing`,
-      {
-        status: 404,
-      },
-    )
-  }
+  const name = layout ?? (whole.startsWith(LAYOUT) ? LAYOUT : null)
+  const first = name === null ? 1 : name.split("/").length - 1
+  const skipped = name === null || first > 0 ? 0 : name.length
+  const end = segments.findIndex(
+    (segment, index) => index >= first && /[:@]/.test(segment.slice(index === 0 ? skipped : 0)),
+  )
+  if (end === -1) throw unfinished(segments)
   return { image: parseImage(segments.slice(0, end + 1).join("/"), layout), rest: segments.slice(end + 1) }
+}
+
+function unfinished(segments: readonly string[]): RegistryError {
+  const [first = ""] = segments
+  const image = JSON.stringify(segments.join("/").slice(0, 200))
+  const reason =
+    /^[^:@]+:[^:@]+$/.test(first) && !first.startsWith(LAYOUT)
+      ? `, as ${JSON.stringify(first.slice(0, 200))} can only be a host and its port`
+      : ""
+  return new RegistryError("NAME_INVALID", `cannot parse image ${image}: its tag or digest is missing${reason}`, {
+    status: 404,
+  })
 }
 
 function parseImage(text: string, layout: string | undefined): Split["image"] {

@@ -2,6 +2,7 @@ import type { LayerPath } from "../../archive/layer-path.ts"
 import { nameOf } from "../../archive/layer-path.ts"
 import type { FoundFile } from "../../blobserve/files.ts"
 import { headersOf, type Presentation, respond } from "../respond.ts"
+import { refusalText } from "./answer.ts"
 import { contentType } from "./content-type.ts"
 import { crossOriginHeaders } from "./cross-origin.ts"
 import { fileDate } from "./file-date.ts"
@@ -31,7 +32,7 @@ export async function presentFile(presented: Presented): Promise<Response> {
   const blob = await rewritten(file.blob, [...fixed, ...(inline ?? [])], request.signal)
   const isOwn = blob === file.blob
   const form = { isInlined: inline !== null, isOwn }
-  return await respond(request, blob, headersOf(blob.descriptor, presentation(presented, form)))
+  return await respond(request, blob, headersOf(blob.descriptor, presentation(presented, form)), refusalText)
 }
 
 interface Form {

@@ -2,8 +2,6 @@ import {
   BYTES,
   CACHE,
   DIGEST_TEXT,
-  ERRORS,
-  failure,
   type Headers,
   header,
   IF_NONE_MATCH,
@@ -85,7 +83,7 @@ export const filesDocumentation: PortDocumentation = {
     "/{image}/__files__/{path}": filePath("FileOfProxy"),
     ...explorerPaths(),
   },
-  components: { schemas: { Errors: ERRORS, Image: imageSchema() } },
+  components: { schemas: { Image: imageSchema() } },
 }
 
 function read(name: string, operation: Operation): Paths[string] {
@@ -104,7 +102,7 @@ function filePath(name: string): Paths[string] {
         206: { description: "A part.", headers: { ...FOUND, ...PART }, content: BYTES },
         302: told("A directory with a page, asked for without its slash.", { Location: header("With the slash.") }),
         304: { description: "The client has it.", headers: KEPT },
-        416: failure("The range is outside the file.", PART),
+        416: told("The range is outside the file.", PART),
       },
     }),
     options: {

@@ -4,12 +4,12 @@ import type { FileQuery } from "../../../blobserve/files.ts"
 import { Inspection } from "../../../blobserve/inspection.ts"
 import { RegistryError } from "../../../oci/error.ts"
 import { plainText } from "../answer.ts"
-import { decodeBytes } from "../encoding.ts"
+import { decodeBytes, encodedPath } from "../encoding.ts"
 import { inTime } from "../in-time.ts"
 import type { BlobserveAppOptions } from "../options.ts"
 import { parseFilePath, pathInImage } from "../path.ts"
+import { forbidden } from "../refusals.ts"
 import type { ServedRepository } from "../repository.ts"
-import { encodedPath } from "./names.ts"
 import { imagePage, PAGE_POLICY, waitingPage } from "./page.ts"
 import { type ImageView, imageJson } from "./view.ts"
 
@@ -91,7 +91,7 @@ async function inspect({ after, image, path }: Sought, { options, inspection, si
       { status: 404 },
     )
   const repository = served.repository(target.repository)
-  if (repository === null) throw new RegistryError("DENIED", `forbidden repo: ${target.repository}`)
+  if (repository === null) throw forbidden(target.repository)
   const query: FileQuery = { image: served.image(target), layers: "all", platform: served.platform }
   const found = await options.files.image(query, signal)
   const indexes = await options.files.indexes(query, signal)

@@ -1,16 +1,5 @@
-import type { LayerPath } from "../../../archive/layer-path.ts"
-
 /** Names are bytes; people see them as UTF-8, as far as they are. */
 export const displayed = (name: string): string => Buffer.from(name, "latin1").toString("utf8")
-
-/** For the path of a URL. */
-export const encodedPath = (path: LayerPath): string =>
-  Buffer.from(path, "latin1").reduce((text, byte) => text + encodedByte(byte), "")
-
-function encodedByte(byte: number): string {
-  const character = String.fromCharCode(byte)
-  return /[\w/.~-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
-}
 
 const UNITS = ["B", "KiB", "MiB", "GiB"] as const
 

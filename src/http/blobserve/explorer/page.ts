@@ -1,8 +1,9 @@
 import { type LayerPath, parentOf } from "../../../archive/layer-path.ts"
 import type { DirectoryItem } from "../../../blobserve/directory.ts"
 import type { LayerReport } from "../../../blobserve/inspection.ts"
+import { encodedPath } from "../encoding.ts"
 import { type Html, html } from "./html.ts"
-import { displayed, displayedMode, displayedSize, encodedPath } from "./names.ts"
+import { displayed, displayedMode, displayedSize } from "./names.ts"
 import type { ImageView } from "./view.ts"
 
 const STYLE = `

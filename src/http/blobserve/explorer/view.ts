@@ -1,8 +1,9 @@
 import type { LayerPath } from "../../../archive/layer-path.ts"
 import type { DirectoryItem, DirectoryPage } from "../../../blobserve/directory.ts"
 import type { ImageReport } from "../../../blobserve/inspection.ts"
+import { encodedPath } from "../encoding.ts"
 import { fileDate } from "../file-date.ts"
-import { displayed, encodedPath } from "./names.ts"
+import { displayed } from "./names.ts"
 
 /** What a person or a machine is shown of an image. */
 export interface ImageView {
