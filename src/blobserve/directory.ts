@@ -41,13 +41,12 @@ export async function listDirectory(
   const items: DirectoryItem[] = []
   let text = 0
   for (let name = lowest(columns); name !== null; name = lowest(columns)) {
-    const added = take(columns, name)
+    const added = await take(columns, name, turns)
     text += textOf(added)
     const last = items.at(-1)
     const isFull = items.length + added.length > MAX_ITEMS || text > MAX_TEXT
     if (last !== undefined && isFull) return { items, next: last.name }
     for (const item of added) items.push(item)
-    if (turns.spend(columns.length * (1 + added.length))) await Bun.sleep(0)
   }
   return { items, next: null }
 }
@@ -58,8 +57,16 @@ const lowest = (columns: readonly Column[]): string | null =>
     return child !== null && (least === null || child.name < least) ? child.name : least
   }, null)
 
-function take(columns: readonly Column[], name: string): readonly DirectoryItem[] {
-  const items = columns.map((column) => column.take(name)).filter((item) => item !== null)
+async function take(columns: readonly Column[], name: string, turns: Turns): Promise<readonly DirectoryItem[]> {
+  const items: DirectoryItem[] = []
+  // To find it, each of its beginnings may have been looked for
+  if (turns.spend(columns.length + name.length)) await Bun.sleep(0)
+  for (const column of columns) {
+    const before = column.looks
+    const item = column.take(name)
+    if (item !== null) items.push(item)
+    if (turns.spend(column.looks - before)) await Bun.sleep(0)
+  }
   const seen = items.find(({ fate }) => fate === null)
   return items.filter((item) => item.fate !== null || item === seen)
 }
@@ -90,6 +97,11 @@ class Column {
   /** What is next. Null: nothing is left. */
   get child(): LayerChild | null {
     return this.#child
+  }
+
+  /** How often another layer was looked into. */
+  get looks(): number {
+    return this.#fates?.looks ?? 0
   }
 
   /** Null: something else is next. */
