@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image } from "../helpers/images.ts"
 import { directory, rawLayer, whiteout } from "../helpers/tar-entries.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
+
+setDefaultTimeout(20_000)
 
 const LOW = Array.from({ length: 12_000 }, (_, at) => `f${String(at).padStart(5, "0")}`)
 /** Of every ten, the first is replaced, and the second is removed. */
