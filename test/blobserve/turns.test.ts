@@ -63,6 +63,7 @@ async function foundImage(count: number): Promise<FoundImage> {
   const { platform } = settings
   return {
     root: parsed.blob.descriptor.digest,
+    trust: "operator",
     variant: { entry: null, platform, manifest: parsed, config: settings },
     layers: sources,
   }
