@@ -118,6 +118,8 @@ export interface Tuning {
     }
     /** Memory for small files. */
     readonly memoryBytes: number
+    /** How long a file is still read out of its layer that nobody waits for any more. */
+    readonly lingerMs: number
     /** Between two attempts to read an image that should be ready before the server is. */
     readonly prePullRetryMs: number
     /** From the start, how long the server is not ready because of failures to read such an image that may pass. */
@@ -214,6 +216,7 @@ export const PRODUCTION: Tuning = {
       memoryBytes: 256 * MIB,
     },
     memoryBytes: 64 * MIB,
+    lingerMs: 10_000,
     prePullRetryMs: 10_000,
     prePullPatienceMs: 120_000,
   },

@@ -67,7 +67,9 @@ export function buildBlobserve(config: BlobserveConfig, base: BlobserveBase, too
     caches: kept.sharing.caches,
     downloads: keeping.layers,
   })
-  const contents = new Contents({ store, downloads: keeping.contents, memoryBytes: limits.memoryBytes })
+  const { lingerMs, memoryBytes } = limits
+  const reading = { lingerMs, clock, background: background.signal }
+  const contents = new Contents({ store, downloads: keeping.contents, memoryBytes, ...reading })
   const files = new Files({ images, layers, contents, background: background.signal })
   let served = servedOf(config, base.settings)
   const app = blobserveApp({
@@ -130,7 +132,12 @@ function openKeeping(config: BlobserveConfig, { kept, settings, isShared }: Blob
       : kept.store
   const ended = kept.sharing.ended.bind(kept.sharing) // other nodes wait until this one has given its turn back
   const operator = new Downloads({ ...options, openSpool: windows, ended })
-  const contents = new Downloads({ ...options, openSpool: withFallback((size) => store.spool(size), windows) })
+  const contents = new Downloads({
+    ...options,
+    // To finish the little that is missing of a file may take reading gigabytes of its layer
+    policy: { ...policy, lingerMs: tools.tuning.files.lingerMs, finishBytes: 0 },
+    openSpool: withFallback((size) => store.spool(size), windows),
+  })
   const close = async () => {
     for (const transfers of [operator, remote]) transfers.shutdown()
     contents.shutdown()

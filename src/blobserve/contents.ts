@@ -2,6 +2,8 @@ import { LRUCache } from "lru-cache"
 import type { LayerEntry } from "../archive/layer-entry.ts"
 import type { BlobSource, BytesBlob, LocatedBlob, StreamBlob } from "../blob/blob.ts"
 import type { Downloads } from "../blob/downloads.ts"
+import type { Clock } from "../lib/clock.ts"
+import { SingleFlight } from "../lib/single-flight.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { type Digest, digestOf, parseDigest } from "../oci/digest.ts"
 import { OCTET_STREAM } from "../oci/media-type.ts"
@@ -15,6 +17,11 @@ export interface ContentsOptions {
   readonly downloads: Downloads
   /** For small files. */
   readonly memoryBytes: number
+  /** How long a small file is still read that nobody waits for any more. */
+  readonly lingerMs: number
+  readonly clock: Clock
+  /** Ends what goes on without anybody who waits. */
+  readonly background: AbortSignal
 }
 
 /** Files up to this size are sent from memory; larger ones by the kernel, from a file of their own. */
@@ -24,9 +31,13 @@ const SMALL_BYTES = 64 * 1024
 export class Contents {
   readonly #options: ContentsOptions
   readonly #small: LRUCache<Digest, BytesBlob>
+  /** By layer and digest: where one has a file at hand, another may have it at the end of gigabytes. */
+  readonly #reads: SingleFlight<string, BytesBlob>
 
   constructor(options: ContentsOptions) {
+    const { background, clock, lingerMs } = options
     this.#options = options
+    this.#reads = new SingleFlight(async () => await clock.sleep(lingerMs, background).catch(() => {}))
     this.#small = new LRUCache({
       maxSize: options.memoryBytes,
       sizeCalculation: ({ bytes }) => bytes.byteLength + 512,
@@ -38,7 +49,10 @@ export class Contents {
     const descriptor = describe(entry)
     const known = this.#small.get(descriptor.digest)
     if (known !== undefined) return known
-    if (entry.size <= SMALL_BYTES) return await this.#read(entry, descriptor, { layer, signal })
+    if (entry.size <= SMALL_BYTES) {
+      const read = async (reading: AbortSignal) => await this.#read(entry, descriptor, { layer, signal: reading })
+      return await this.#reads.run(`${layer.digest} ${descriptor.digest}`, read, signal)
+    }
     if (!layer.isVerified) return streamBlob(entry, descriptor, layer)
     const file = this.#options.store.findVerified(descriptor)
     if (file !== null) return file

@@ -12,7 +12,7 @@ export interface PackReader {
 
 /** The contents of a layer: complete, still growing, or passing by. */
 export interface Pack {
-  /** Whoever opens it closes it. Rejects with PackGone when it was evicted. */
+  /** Whoever opens it closes it. The signal also ends what is read from far away. Rejects with PackGone when it was evicted. */
   open(signal: AbortSignal): Promise<PackReader>
 }
 
@@ -77,7 +77,8 @@ export async function packStream(
   range: ByteRange,
   signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
-  const reader = await pack.open(signal)
+  const left = new AbortController()
+  const reader = await pack.open(AbortSignal.any([signal, left.signal]))
   const pieces = readPieces(reader, range)
   return new ReadableStream<Uint8Array>(
     {
@@ -87,6 +88,7 @@ export async function packStream(
         else controller.enqueue(value)
       },
       async cancel() {
+        left.abort(new DOMException("Nobody reads the contents any more", "AbortError")) // what is read now need not come
         await pieces.return()
         await reader.close() // one that has not begun to read does not do so at its end
       },

@@ -25,7 +25,7 @@ export class PassingPack implements Pack {
 
   async open(signal: AbortSignal): Promise<PackReader> {
     const release = await this.#options.slots.acquire(signal)
-    return new PassingReader(this.#options, release)
+    return new PassingReader(this.#options, release, signal)
   }
 }
 
@@ -36,6 +36,7 @@ const AHEAD = 4
 class PassingReader implements PackReader {
   readonly #options: PassingPackOptions
   readonly #release: () => void
+  readonly #signal: AbortSignal
   readonly #left = new AbortController()
   readonly #waiting: PackedFrame[] = []
   #wanted = 0
@@ -44,13 +45,17 @@ class PassingReader implements PackReader {
   #end: { readonly error: unknown } | undefined
   #changed = Promise.withResolvers<void>()
 
-  constructor(options: PassingPackOptions, release: () => void) {
+  constructor(options: PassingPackOptions, release: () => void, signal: AbortSignal) {
     this.#options = options
     this.#release = release
+    this.#signal = signal
+    signal.addEventListener("abort", this.#leave, { once: true })
+    if (signal.aborted) this.#leave()
   }
 
   async frameAt(position: number): Promise<LoadedFrame> {
     this.#wanted = position
+    this.#left.signal.throwIfAborted()
     this.#scan ??= this.#run()
     for (;;) {
       for (let first = this.#waiting[0]; first !== undefined && isBefore(first, position); first = this.#waiting[0])
@@ -64,10 +69,17 @@ class PassingReader implements PackReader {
   }
 
   async close(): Promise<void> {
+    this.#signal.removeEventListener("abort", this.#leave)
     this.#left.abort(new Error("Nobody reads the layer any more"))
     this.#wake()
     await this.#scan
     this.#release()
+  }
+
+  /** A layer is as long as it is: whoever waits for its end cannot close it meanwhile. */
+  readonly #leave = (): void => {
+    this.#left.abort(this.#signal.reason)
+    void this.close()
   }
 
   /** Never rejects. */

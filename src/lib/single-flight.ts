@@ -7,10 +7,16 @@ interface Flight<Value> {
 
 /**
  * Runs one call per key at a time and gives its result, or its failure, to everyone who asked meanwhile. A caller
- * whose signal is aborted leaves at once; the work is aborted when nobody waits for it any more.
+ * whose signal is aborted leaves at once; the work is aborted when nobody waits for it any more, and nobody has come
+ * back for it until `linger` resolves.
  */
 export class SingleFlight<Key, Value> {
   readonly #flights = new Map<Key, Flight<Value>>()
+  readonly #linger: (() => Promise<void>) | null
+
+  constructor(linger: (() => Promise<void>) | null = null) {
+    this.#linger = linger
+  }
 
   async run(key: Key, work: (signal: AbortSignal) => Promise<Value>, signal: AbortSignal): Promise<Value> {
     signal.throwIfAborted()
@@ -20,8 +26,13 @@ export class SingleFlight<Key, Value> {
       return await abortable(flight.result, signal)
     } finally {
       flight.waiting -= 1
-      if (flight.waiting === 0 && !flight.landed) this.#abandon(key, flight)
+      if (flight.waiting === 0) void this.#left(key, flight)
     }
+  }
+
+  async #left(key: Key, flight: Flight<Value>): Promise<void> {
+    if (this.#linger !== null && !flight.landed) await this.#linger()
+    if (flight.waiting === 0 && !flight.landed) this.#abandon(key, flight)
   }
 
   #start(key: Key, work: (signal: AbortSignal) => Promise<Value>): Flight<Value> {

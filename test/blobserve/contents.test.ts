@@ -73,7 +73,7 @@ function contents(): Contents {
   })
   const policy = { ...PRODUCTION.downloads, random: Math.random, concurrency: 4 }
   const downloads = new Downloads({ openSpool: (size) => store.spool(size), policy, clock, log, metrics })
-  return new Contents({ store, downloads, memoryBytes: 1e6 })
+  return new Contents({ store, downloads, memoryBytes: 1e6, lingerMs: 0, clock, background: signal })
 }
 
 const kept: Pack = {
