@@ -31,26 +31,33 @@ export const headersOf = (
     ...headers,
   })
 
+export interface Responding {
+  /** Tells why there is no such range. */
+  readonly refuse?: Refuse
+  /** Absent: as long as the client is there. */
+  readonly wait?: AbortSignal
+}
+
 /** Read at once: for small files that is faster than handing them to the kernel. */
 const SMALL_FILE_BYTES = 64 * 1024
 
 /**
  * The answer for content that is named by its digest: HEAD, 304, 206, 416 and 200 (RFC 9110, 13 to 15), with the headers
  * that `headersOf` has made for it. Only a GET that needs bytes opens anything. What is here is answered at once, and
- * throws where it cannot be read; else it rejects as the blob does.
+ * throws where it cannot be read; else it rejects as the blob does, or as `wait` says, which ends with the answer's begin.
  */
-export function respond(request: Request, blob: BytesBlob | FileBlob, whole: Headers, refuse?: Refuse): Response
+export function respond(request: Request, blob: BytesBlob | FileBlob, whole: Headers, how?: Responding): Response
 export function respond(
   request: Request,
   blob: LocatedBlob,
   whole: Headers,
-  refuse?: Refuse,
+  how?: Responding,
 ): Response | Promise<Response>
 export function respond(
   request: Request,
   blob: LocatedBlob,
   whole: Headers,
-  refuse: Refuse = errorResponse,
+  { refuse = errorResponse, wait }: Responding = {},
 ): Response | Promise<Response> {
   const { digest, size } = blob.descriptor
   const { headers: asked, method } = request
@@ -61,7 +68,7 @@ export function respond(
   const sending = range === null ? { status: 200, headers: whole } : inPart(whole, range, size)
   const part = range ?? { start: 0, end: size }
   if (blob.kind === "bytes" || blob.kind === "file") return send(blob, part, sending)
-  return transfer(blob, part, sending, request.signal)
+  return transfer(blob, part, sending, { client: request.signal, wait: wait ?? request.signal })
 }
 
 /** True for a request that `respond` answers with all of the content, whatever the client has of it. */
@@ -80,6 +87,13 @@ function isKnown(asked: Headers, digest: string, whole: Headers): boolean {
   const since = asked.get("if-modified-since")
   const lastModified = since === null ? null : whole.get("last-modified")
   return lastModified !== null && isUnmodified(since, lastModified)
+}
+
+interface Signals {
+  /** Aborted when the client leaves. */
+  readonly client: AbortSignal
+  /** Aborted when the client should wait no longer. */
+  readonly wait: AbortSignal
 }
 
 interface Sending {
@@ -105,13 +119,31 @@ async function transfer(
   blob: ColdBlob | StreamBlob,
   part: ByteRange,
   sending: Sending,
-  signal: AbortSignal,
+  signals: Signals,
 ): Promise<Response> {
-  const ready = blob.kind === "cold" ? await blob.obtain(signal) : blob
+  const ready = blob.kind === "cold" ? await blob.obtain(signals.wait) : blob
   if (ready.kind !== "stream") return send(ready, part, sending)
   const headers = new Headers(sending.headers)
   headers.delete("content-length")
-  return new Response(await ready.open(part, signal), { status: sending.status, headers })
+  return new Response(await opened(ready, part, signals), { status: sending.status, headers })
+}
+
+/** A stream that was opened in time is read for as long as the client reads. */
+async function opened(
+  blob: StreamBlob,
+  part: ByteRange,
+  { client, wait }: Signals,
+): Promise<ReadableStream<Uint8Array>> {
+  if (wait === client) return await blob.open(part, client)
+  const late = new AbortController()
+  const leave = () => late.abort(wait.reason)
+  wait.addEventListener("abort", leave, { once: true })
+  try {
+    wait.throwIfAborted()
+    return await blob.open(part, AbortSignal.any([client, late.signal]))
+  } finally {
+    wait.removeEventListener("abort", leave)
+  }
 }
 
 function send(blob: BytesBlob | FileBlob, part: ByteRange, sending: Sending): Response {

@@ -119,4 +119,26 @@ describe("a layer that there is no room for", () => {
     expect(new Set(await answers)).toEqual(new Set([true]))
     expect(lab.fetched() - before).toBe(1)
   })
+
+  test.each([["small"], ["medium"], ["large"], ["largest"]] as const)(
+    "is read on when the client of a %s file should wait no longer, until that is there",
+    async (name) => {
+      const lab = await start("200ms", 10_000)
+      const before = lab.fetched()
+      const held = hold(lab)
+      for (let round = 0; round < 3; round += 1) {
+        const late = await lab.server.get(lab.at(name))
+        expect([late.status, late.headers.get("retry-after"), await late.text()]).toEqual([503, "1", "timeout"])
+      }
+      expect([held.running(), lab.fetched() - before]).toEqual([1, 1])
+      for (const init of [{ method: "HEAD" }, { headers: { "if-none-match": "*" } }]) {
+        if (name === "small") break // whose content is looked up with it
+        expect((await lab.server.get(lab.at(name), init)).status).toBe(init.method === "HEAD" ? 200 : 304)
+      }
+      held.letGo()
+
+      await until(async () => await holds(lab, name))
+      expect(lab.fetched() - before).toBe(1)
+    },
+  )
 })

@@ -100,14 +100,16 @@ async function answer({ request, caller, hot }: Asked, options: BlobserveAppOpti
     throw new RegistryError("MANIFEST_UNKNOWN", `image ${target.repository} is not here, and must not be fetched`)
   const place = { target, workdir: repository.workdir }
   const patience = { clock: options.clock, timeoutMs: served.timeoutMs }
-  const located = await inTime(patience, request.signal, (signal) => locate(options.files, query, place, signal))
+  const answered = await inTime(patience, request.signal, async (wait) => {
+    const located = await locate(options.files, query, place, wait)
+    if (located.kind === "needs-slash") return toDirectory(request.url)
+    if (located.kind === "absent") throw noSuchFile(target, located.path, repository.layers)
+    const found = { target, repository, file: located.file, path: located.path }
+    hot.remember(request, found)
+    return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options), wait })
+  })
   // ws-proxy compares this body to tell that it should try again
-  if (located === null) return plainText(503, "timeout", { "retry-after": "1" })
-  if (located.kind === "needs-slash") return toDirectory(request.url)
-  if (located.kind === "absent") throw noSuchFile(target, located.path, repository.layers)
-  const found = { target, repository, file: located.file, path: located.path }
-  hot.remember(request, found)
-  return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options) })
+  return answered ?? plainText(503, "timeout", { "retry-after": "1" })
 }
 
 function again(
@@ -116,8 +118,8 @@ function again(
   options: BlobserveAppOptions,
 ): Response | Promise<Response> {
   const { request } = asked
-  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.headers, refusalText)
-  return presentFile({ ...hot, request, isTrusted: isTrusted(asked, options) })
+  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.headers, { refuse: refusalText })
+  return presentFile({ ...hot, request, isTrusted: isTrusted(asked, options), wait: request.signal })
 }
 
 /** Asked only where it matters. */

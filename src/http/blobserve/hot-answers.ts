@@ -5,7 +5,7 @@ import { type Presented, sameHeaders } from "./present.ts"
 import { isUpgrade } from "./upgrade.ts"
 
 /** What a path has led to, without the request that asked. */
-export type Found = Omit<Presented, "request" | "isTrusted">
+export type Found = Omit<Presented, "request" | "isTrusted" | "wait">
 
 export interface Hot extends Found {
   /** All of the file. Null: what is answered depends on the request. */

@@ -19,6 +19,8 @@ export interface Presented {
   readonly path: LayerPath
   /** True for a client that may set variables. */
   readonly isTrusted: boolean
+  /** Ends the wait for content. */
+  readonly wait: AbortSignal
 }
 
 /** Header with variables for pages. */
@@ -26,14 +28,17 @@ export const INLINE_VARS = "X-BlobServe-InlineVars"
 
 /** The answer for a file that was found. Rejects as its content does. */
 export async function presentFile(presented: Presented): Promise<Response> {
-  const { file, path, repository, request } = presented
+  const { file, path, repository, request, wait } = presented
   const inline = inlineRules(presented)
   const fixed = repository.replacements.get(path) ?? []
-  const blob = await rewritten(file.blob, [...fixed, ...(inline ?? [])], request.signal)
+  const blob = await rewritten(file.blob, [...fixed, ...(inline ?? [])], wait)
   const isOwn = blob === file.blob
   const form = { isInlined: inline !== null, isOwn }
-  return await respond(request, blob, headersOf(blob.descriptor, presentation(presented, form)), refusalText)
+  const headers = headersOf(blob.descriptor, presentation(presented, form))
+  return await respond(request, blob, headers, { refuse: refusalText, wait })
 }
+
+type Shown = Omit<Presented, "isTrusted" | "wait">
 
 interface Form {
   readonly isInlined: boolean
@@ -41,7 +46,7 @@ interface Form {
   readonly isOwn: boolean
 }
 
-function presentation(presented: Omit<Presented, "isTrusted">, { isInlined, isOwn }: Form): Presentation {
+function presentation(presented: Shown, { isInlined, isOwn }: Form): Presentation {
   const { file, path, repository, request } = presented
   const varies = repository.inlineStatic.length > 0 && isIndex(path)
   return {
@@ -59,7 +64,7 @@ function presentation(presented: Omit<Presented, "isTrusted">, { isInlined, isOw
 }
 
 /** What all requests for a file are answered with alike. Null: it depends on who asks. */
-export function sameHeaders(presented: Omit<Presented, "isTrusted">): Headers | null {
+export function sameHeaders(presented: Shown): Headers | null {
   const { cors, inlineStatic, replacements } = presented.repository
   const isSame = cors.length === 0 && inlineStatic.length === 0 && replacements.size === 0
   if (!isSame) return null
