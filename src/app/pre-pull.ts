@@ -71,7 +71,7 @@ export class PrePulls {
     const { clock, files: limits } = tools.tuning
     while (!signal.aborted) {
       try {
-        await files.indexes(query, signal)
+        await files.indexes(query, signal, async () => {})
         if (signal.aborted) return
         tools.log.info("image is ready for serving its files", { image: name })
         unread.delete(name)

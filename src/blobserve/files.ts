@@ -5,14 +5,16 @@ import type { LayerPath } from "../archive/layer-path.ts"
 import type { LocatedBlob } from "../blob/blob.ts"
 import { abortable } from "../lib/single-flight.ts"
 import type { Digest } from "../oci/digest.ts"
+import { RegistryError } from "../oci/error.ts"
 import type { Platform } from "../oci/platform.ts"
 import { formatReference, type Trust } from "../oci/reference.ts"
 import type { Contents } from "./contents.ts"
 import type { FileImage, FoundImage, ImageFinder } from "./found-image.ts"
 import type { LayerSource } from "./layer-source.ts"
 import type { Layers } from "./layers.ts"
-import { type LayerStack, resolvePath } from "./merged-view.ts"
+import { resolvePath } from "./merged-view.ts"
 import type { OpenLayer } from "./open-layer.ts"
+import { OpenStack } from "./open-stack.ts"
 import { PackGone } from "./pack.ts"
 
 /** Which layers of an image count: all, merged; or only the first, as the original served it. */
@@ -46,6 +48,8 @@ export interface FilesOptions {
 
 /** Evicted contents are scanned again; more often than this, something else is wrong. */
 const MAX_RESCANS = 3
+/** What runtimes take. */
+const MAX_LAYERS = 127
 
 /** The files inside images. */
 export class Files {
@@ -64,6 +68,10 @@ export class Files {
   /** The image. It is looked for to the end even if the signal is aborted. Rejects with RegistryError. */
   async image({ image, platform }: FileQuery, signal: AbortSignal): Promise<FoundImage> {
     const found = await abortable(this.#options.images.find(image, platform, this.#options.background), signal)
+    if (found.layers.length > MAX_LAYERS) {
+      const message = `Cannot serve files of image ${found.root}: it has ${found.layers.length} layers, more than ${MAX_LAYERS}`
+      throw new RegistryError("MANIFEST_INVALID", message, { status: 502 })
+    }
     this.#known.set(nameOf(image), true)
     return found
   }
@@ -71,7 +79,15 @@ export class Files {
   /** Waits until it is known what stands at a path; layers that this takes are read to the end whoever leaves. */
   async find(query: FileQuery, path: LayerPath, signal: AbortSignal): Promise<FileAnswer> {
     const image = await this.image(query, signal)
-    const stack = new OpenStack(stackOf(image, query.layers), this.#options.layers[image.trust])
+    const stack = this.#stack(image, query.layers)
+    try {
+      return await this.#findIn(stack, image, path, signal)
+    } finally {
+      stack.close()
+    }
+  }
+
+  async #findIn(stack: OpenStack, image: FoundImage, path: LayerPath, signal: AbortSignal): Promise<FileAnswer> {
     for (let rescans = 0; ; ) {
       const resolved = resolvePath(stack.trees(), path)
       if (resolved.kind === "directory" || resolved.kind === "absent") return resolved
@@ -86,17 +102,30 @@ export class Files {
     }
   }
 
-  /** Reads all layers that count, and gives their indexes, the lowest first. Rejects as the first that cannot be read. */
-  async indexes(query: FileQuery, signal: AbortSignal): Promise<readonly LayerIndex[]> {
+  /**
+   * Reads all layers that count; `use` has their indexes, the lowest first, until it has settled. Rejects as the first
+   * layer that cannot be read.
+   */
+  async indexes<Result>(
+    query: FileQuery,
+    signal: AbortSignal,
+    use: (indexes: readonly LayerIndex[], image: FoundImage) => Promise<Result>,
+  ): Promise<Result> {
     const image = await this.image(query, signal)
-    const layers = this.#options.layers[image.trust]
-    const stack = stackOf(image, query.layers)
-    const open = stack.map((source) => layers.open(source))
-    for (const layer of open) while (layer.index === null) await layer.changed(signal)
-    return open
-      .map(({ index }) => index)
-      .filter((index) => index !== null)
-      .toReversed()
+    const stack = this.#stack(image, query.layers)
+    try {
+      return await use(await stack.complete(signal), image)
+    } finally {
+      stack.close()
+    }
+  }
+
+  #stack(image: FoundImage, choice: LayerChoice): OpenStack {
+    return new OpenStack({
+      image: image.root,
+      sources: stackOf(image, choice),
+      layers: this.#options.layers[image.trust],
+    })
   }
 
   async #locate(entry: LayerEntry, { image, layer, signal }: Located): Promise<FoundFile> {
@@ -110,38 +139,6 @@ interface Located {
   readonly image: FoundImage
   readonly layer: OpenLayer
   readonly signal: AbortSignal
-}
-
-/** The layers of one image, as far as one request has needed them. */
-class OpenStack {
-  readonly #sources: readonly LayerSource[]
-  readonly #layers: Layers
-  readonly #open: (OpenLayer | null)[]
-
-  constructor(sources: readonly LayerSource[], layers: Layers) {
-    this.#sources = sources
-    this.#layers = layers
-    this.#open = sources.map((source) => layers.find(source))
-  }
-
-  /** Throws why a layer cannot be read. */
-  trees(): LayerStack {
-    return this.#open.map((layer) => layer?.tree ?? null)
-  }
-
-  open(at: number): OpenLayer {
-    const source = this.#sources[at]
-    if (source === undefined) throw new Error("A path is in a layer that the image does not have")
-    const layer = this.#open[at] ?? this.#layers.open(source)
-    this.#open[at] = layer
-    return layer
-  }
-
-  /** Its contents are gone. */
-  forget(at: number): void {
-    this.#layers.forget(this.open(at))
-    this.#open[at] = null
-  }
 }
 
 /** The uppermost first. */

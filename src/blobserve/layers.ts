@@ -16,6 +16,7 @@ import { type BlobStore, StoreBypass } from "../store/store.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
 import { GrowingLayer } from "./growing-layer.ts"
+import { HeldIndexes } from "./held-indexes.ts"
 import type { KeptLayer, KeptLayers } from "./kept-layers.ts"
 import { copyLayer, type LayerCopy, newLayerCopy } from "./layer-copy.ts"
 import type { LayerSource } from "./layer-source.ts"
@@ -32,7 +33,7 @@ export interface ScanPolicy {
   readonly keepMs: number
   /** How long it takes until a layer that could not be kept is read again to be kept. */
   readonly unkeptMs: number
-  /** For indexes of layers. */
+  /** For indexes of layers: those that are kept for the next request, those of one image, and half of what all requests hold. */
   readonly memoryBytes: number
 }
 
@@ -60,6 +61,9 @@ export class Layers {
   readonly #running = new Map<Digest, OpenLayer>()
   readonly #runs = new Set<Promise<void>>()
   readonly #complete: LRUCache<Digest, OpenLayer>
+  readonly held: HeldIndexes
+  /** Of indexes, also of those that are not in memory. */
+  readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 })
   readonly #failed = new LRUCache<Digest, { readonly layer: OpenLayer; readonly until: number }>({ max: 1000 })
   readonly #slots: Semaphore
   readonly #passing: Semaphore
@@ -67,6 +71,7 @@ export class Layers {
 
   constructor(options: LayersOptions) {
     this.#options = options
+    this.held = new HeldIndexes(2 * options.policy.memoryBytes)
     this.#slots = new Semaphore(options.policy.concurrency)
     this.#passing = new Semaphore(options.policy.concurrency * PASSING)
     this.#complete = new LRUCache({ maxSize: options.policy.memoryBytes })
@@ -83,6 +88,16 @@ export class Layers {
   /** Null: nobody has needed the layer so far. */
   find({ descriptor: { digest } }: LayerSource): OpenLayer | null {
     return this.#complete.get(digest) ?? this.#running.get(digest) ?? null
+  }
+
+  /** What the indexes of one image may take together. */
+  get indexLimitBytes(): number {
+    return this.#options.policy.memoryBytes
+  }
+
+  /** What its index takes; 0 where that is not known yet. */
+  indexBytes({ descriptor: { digest } }: LayerSource): number {
+    return this.#sizes.get(digest) ?? 0
   }
 
   /** The contents of a layer were evicted: the next who opens it scans it again. */
@@ -126,6 +141,7 @@ export class Layers {
       const complete = found === null ? await this.#scan(source, layer) : { ...found, isKept: true }
       if (found === null) metrics.layersScanned.inc({ result: "success" })
       layer.complete(complete)
+      this.#sizes.set(descriptor.digest, complete.index.byteLength)
       if (this.#running.get(descriptor.digest) !== layer) return // what was kept of it is gone already
       const ttl = complete.isKept ? 0 : policy.unkeptMs
       this.#complete.set(descriptor.digest, layer, { size: complete.index.byteLength, ttl })

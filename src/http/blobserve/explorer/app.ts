@@ -93,11 +93,11 @@ async function inspect({ after, image, path }: Sought, { options, inspection, si
   const repository = served.repository(target.repository)
   if (repository === null) throw forbidden(target.repository)
   const query: FileQuery = { image: served.image(target), layers: "all", platform: served.platform }
-  const found = await options.files.image(query, signal)
-  const indexes = await options.files.indexes(query, signal)
-  const report = await inspection.report(found, indexes)
-  const page = await listDirectory(indexes, path, after)
-  return { image, report, path, page, served: servedBelow(repository, image, path) }
+  return await options.files.indexes(query, signal, async (indexes, found) => {
+    const report = await inspection.report(found, indexes)
+    const page = await listDirectory(indexes, path, after)
+    return { image, report, path, page, served: servedBelow(repository, image, path) }
+  })
 }
 
 /** Files below the workdir have a URL, where all layers are served. */
