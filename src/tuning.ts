@@ -107,6 +107,11 @@ export interface Tuning {
         readonly ratioFromBytes: number
       }
       readonly concurrency: number
+      /** Beside those, layers that wait for slow sources; and layers of both kinds that one host sends. */
+      readonly slow: number
+      readonly perHost: number
+      /** A source that gives fewer bytes than this in that time is slow. */
+      readonly pace: { readonly ms: number; readonly bytes: number }
       /** How long a layer that could not be read is not tried again. */
       readonly failureMs: number
       /** How long it takes until a layer that could not be kept is read again to be kept. */
@@ -210,6 +215,9 @@ export const PRODUCTION: Tuning = {
         ratioFromBytes: 64 * MIB,
       },
       concurrency: 2,
+      slow: 8,
+      perHost: 4,
+      pace: { ms: 1000, bytes: 256 * 1024 },
       failureMs: 5000,
       unkeptMs: 60_000,
       keepMs: 5000,

@@ -13,11 +13,11 @@ import type { BlobSource, ColdBlob, FileBlob, ReadyBlob, StreamBlob } from "./bl
 import { Download } from "./download.ts"
 import type { DownloadEvents } from "./download-events.ts"
 import { HoldBack, type HoldBackPolicy } from "./hold-back.ts"
-import { IntegrityError } from "./integrity-error.ts"
 import { measured } from "./measured.ts"
 import { type RampPolicy, ramp } from "./ramp.ts"
 import { readDownload, readWhole } from "./read-download.ts"
 import type { Reader } from "./readers.ts"
+import { RecentFailures } from "./recent-failures.ts"
 import type { OpenSpool } from "./spool.ts"
 import { Transfer } from "./transfer.ts"
 import { isAbandonment } from "./transfer-error.ts"
@@ -58,11 +58,10 @@ export interface DownloadsOptions {
 /** Answered from memory at once, without waiting for the disk to confirm. */
 const TINY_BYTES = 256 * 1024
 
-interface Failure {
-  /** Those that were tried. */
-  readonly attempts: Attempts
-  readonly error: unknown
-  readonly until: number
+interface Wanted {
+  readonly descriptor: Descriptor
+  readonly sources: readonly BlobSource[]
+  readonly join: () => Download
 }
 
 /** The transfers that are under way: at most one per digest, whoever asks for it and by whichever name. */
@@ -72,22 +71,28 @@ export class Downloads {
   /** Also those of single readers, which nobody else can join. */
   readonly #all = new Map<Download, Transfer>()
   readonly #slots: Semaphore
-  readonly #failures = new LRUCache<Digest, Failure>({ max: 1000 })
+  readonly #failures: RecentFailures
   /** `origin digest` to the time until which that source is not trusted with that blob. */
   readonly #distrusted = new LRUCache<string, number>({ max: 10_000 })
   readonly #shutdown = new AbortController()
 
   constructor(options: DownloadsOptions) {
     this.#options = options
+    this.#failures = new RecentFailures(options.clock, options.policy.failureMs)
     this.#slots = new Semaphore(Math.min(options.policy.firstConcurrency, options.policy.concurrency))
     void ramp(this.#slots, options, this.#shutdown.signal)
   }
 
-  /** A blob that will be fetched from the first of `sources` that has it. No I/O until it is asked for. */
-  cold(descriptor: Descriptor, sources: readonly BlobSource[]): ColdBlob {
+  /**
+   * A blob that will be fetched from the first of `sources` that has it. No I/O until it is asked for. Apart: by a
+   * transfer of its own.
+   */
+  cold(descriptor: Descriptor, sources: readonly BlobSource[], isApart = false): ColdBlob {
+    const join = () => (isApart ? this.#begin(descriptor, sources) : this.#join(descriptor, sources))
+    const wanted = { descriptor, sources, join }
     const obtain: ColdBlob["obtain"] = async (signal, how = "checked") => {
       const isWhole = how === "checked" && descriptor.size <= this.#options.policy.verifyFirstBytes
-      return isWhole ? await this.#whole(descriptor, sources, signal) : this.#arriving(descriptor, sources)
+      return isWhole ? await this.#whole(wanted, signal) : this.#arriving(wanted)
     }
     return { kind: "cold", descriptor, obtain }
   }
@@ -99,9 +104,9 @@ export class Downloads {
     for (const download of this.#all.keys()) download.abort(reason)
   }
 
-  #arriving(descriptor: Descriptor, sources: readonly BlobSource[]): StreamBlob {
+  #arriving({ descriptor, join, sources }: Wanted): StreamBlob {
     const open = async (range: ByteRange, opener: AbortSignal) => {
-      const download = this.#join(descriptor, sources)
+      const download = join()
       return await this.#held(download, range.start, async () => {
         await this.#inTime(download.started(opener), download)
         return this.#read(download, range, sources, true)
@@ -111,8 +116,8 @@ export class Downloads {
   }
 
   /** Small enough to be complete before it is answered: then it has a length, and wrong bytes are never seen. */
-  async #whole(descriptor: Descriptor, sources: readonly BlobSource[], signal: AbortSignal): Promise<ReadyBlob> {
-    const download = this.#join(descriptor, sources)
+  async #whole({ descriptor, join, sources }: Wanted, signal: AbortSignal): Promise<ReadyBlob> {
+    const download = join()
     return await this.#held(download, 0, async (reader) => {
       if (descriptor.size > TINY_BYTES) {
         const file = await this.#inTime(download.kept(signal), download)
@@ -172,7 +177,7 @@ export class Downloads {
   }
 
   #join(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
-    this.#throwRecent(descriptor.digest, sources)
+    this.#failures.throwRecent(descriptor.digest, sources, this.#trusted(descriptor.digest, sources).length > 0)
     const latest = this.#running.get(descriptor.digest)
     const running = latest?.isOver === true ? undefined : latest // whose spool is closed already
     if (running === undefined) return this.#start(descriptor, sources)
@@ -181,15 +186,6 @@ export class Downloads {
     if (transfer !== undefined)
       running.attempts.add(this.#measured(this.#trusted(descriptor.digest, sources), transfer))
     return running
-  }
-
-  /** A failure holds for a moment, for its own sources, unless it was wrong content and one of them has given none. */
-  #throwRecent(digest: Digest, sources: readonly BlobSource[]): void {
-    const failure = this.#failures.get(digest)
-    if (failure === undefined || failure.until <= this.#options.clock.now()) return
-    if (sources.some((source) => !failure.attempts.knows(source))) return
-    if (failure.error instanceof IntegrityError && this.#trusted(digest, sources).length > 0) return
-    throw failure.error
   }
 
   #start(descriptor: Descriptor, sources: readonly BlobSource[]): Download {
@@ -252,11 +248,7 @@ export class Downloads {
     if (this.#running.get(digest) === download) this.#running.delete(digest)
     this.#measure()
     if (download.error === null || isAbandonment(download.error) || this.#shutdown.signal.aborted) return
-    this.#failures.set(digest, {
-      attempts: download.attempts,
-      error: download.error,
-      until: this.#options.clock.now() + this.#options.policy.failureMs,
-    })
+    this.#failures.add(digest, download)
   }
 
   #measure(): void {

@@ -28,7 +28,7 @@ export interface ImageFinderOptions {
   readonly downloads: Readonly<Record<Trust, Downloads>>
 }
 
-type OpenLayer = (descriptor: Descriptor, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>
+type OpenLayer = (descriptor: Descriptor, signal: AbortSignal, isApart: boolean) => Promise<ReadableStream<Uint8Array>>
 
 /** Finds images as pulls do, through the same readers; what a digest has is remembered. */
 export class StoredImageFinder implements ImageFinder {
@@ -56,10 +56,13 @@ export class StoredImageFinder implements ImageFinder {
     const reading = { reader: this.#options.readers()[trust], reference, signal }
     if (reference.digest !== null) await this.#options.ownership.check(reference, reference.digest, trust, signal)
     const root = await reading.reader.root(reference, signal)
-    const open: OpenLayer = async (descriptor, opener) =>
-      await openAt(await this.#layer(descriptor, { reference, trust, signal: opener }), 0, opener)
+    const open: OpenLayer = async (descriptor, opener, isApart) => {
+      const ready = await this.#layer(descriptor, { reference, trust, isApart, signal: opener })
+      return await openAt(ready, 0, opener)
+    }
     const place = formatLocation(reference)
-    return await this.#read({ reading, root, platform, trust, place, name: formatReference(reference), open })
+    const host = reference.kind === "layout" ? place : reference.repository.host
+    return await this.#read({ reading, root, platform, trust, place, host, name: formatReference(reference), open })
   }
 
   async #composed(
@@ -75,10 +78,10 @@ export class StoredImageFinder implements ImageFinder {
     const open: OpenLayer = async (descriptor, opener) =>
       await openComposed(this.#options.facade(), name, descriptor.digest, opener)
     const reading = { reader, reference, signal }
-    return await this.#read({ reading, root, platform, trust: "operator", place: name, name, open })
+    return await this.#read({ reading, root, platform, trust: "operator", place: name, host: name, name, open })
   }
 
-  async #read({ reading, root, platform, trust, place, name, open }: Reads): Promise<FoundImage> {
+  async #read({ reading, root, platform, trust, place, host, name, open }: Reads): Promise<FoundImage> {
     const key = `${trust} ${place} ${root.descriptor.digest} ${formatPlatform(platform)}`
     const known = this.#known.get(key)
     if (known !== undefined) return known
@@ -90,28 +93,35 @@ export class StoredImageFinder implements ImageFinder {
       throw new RegistryError("MANIFEST_UNKNOWN", message, { detail: "no_platform" })
     }
     const layers = variant.manifest.layers.map(
-      ({ descriptor }): LayerSource => ({ descriptor, open: (opener) => open(descriptor, opener) }),
+      ({ descriptor }): LayerSource => ({
+        descriptor,
+        host,
+        place,
+        open: (opener, isApart = false) => open(descriptor, opener, isApart),
+      }),
     )
     const found = { root: root.descriptor.digest, trust, variant, layers }
     this.#known.set(key, found)
     return found
   }
 
-  async #layer(descriptor: Descriptor, { reference, trust, signal }: LayerPlace): Promise<ReadyBlob> {
+  async #layer(descriptor: Descriptor, { isApart, reference, signal, trust }: LayerPlace): Promise<ReadyBlob> {
     const { caches, downloads, readers, stores } = this.#options
     const sources = readers()[trust].blobs(reference)
-    if (trust === "remote") return await downloads.remote.cold(descriptor, sources).obtain(signal, "arriving")
+    if (trust === "remote") return await downloads.remote.cold(descriptor, sources, isApart).obtain(signal, "arriving")
     for (const store of stores) {
       const kept = await store.find(descriptor, signal)
       if (kept !== null) return kept
     }
-    return await downloads.operator.cold(descriptor, [...caches, ...sources]).obtain(signal, "arriving")
+    return await downloads.operator.cold(descriptor, [...caches, ...sources], isApart).obtain(signal, "arriving")
   }
 }
 
 interface LayerPlace {
   readonly reference: StoredReference
   readonly trust: Trust
+  /** By a transfer of its own. */
+  readonly isApart: boolean
   readonly signal: AbortSignal
 }
 
@@ -133,6 +143,7 @@ interface Reads {
   readonly trust: Trust
   /** Without tag and digest. */
   readonly place: string
+  readonly host: string
   readonly name: string
   readonly open: OpenLayer
 }

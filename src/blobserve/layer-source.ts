@@ -3,6 +3,10 @@ import type { Descriptor } from "../oci/descriptor.ts"
 /** A layer whose bytes can be had, from wherever its image has them. */
 export interface LayerSource {
   readonly descriptor: Descriptor
-  /** The layer as it is sent. It errors when the bytes are not those of the descriptor. The opener cancels it. */
-  open(signal: AbortSignal): Promise<ReadableStream<Uint8Array>>
+  /** Who sends it. */
+  readonly host: string
+  /** Tells one source from another that may have other answers for the same layer. */
+  readonly place: string
+  /** The layer as it is sent. Apart: by no transfer that others have begun. It errors when the bytes are not those of the descriptor. The opener cancels it. */
+  open(signal: AbortSignal, isApart?: boolean): Promise<ReadableStream<Uint8Array>>
 }

@@ -1,32 +1,20 @@
 import { LRUCache } from "lru-cache"
 import { ArchiveError } from "../archive/archive-error.ts"
-import { LayerEntries } from "../archive/layer-entries.ts"
-import { LayerIndex } from "../archive/layer-index.ts"
-import { type ScanJob, scanInWorker } from "../archive/scan-in-worker.ts"
-import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Clock } from "../lib/clock.ts"
-import { detectEncoding, ENCODING_HEAD, type Encoding } from "../lib/decompress.ts"
-import { Semaphore } from "../lib/semaphore.ts"
-import { readHead } from "../lib/stream-head.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import type { Trust } from "../oci/reference.ts"
-import { type BlobStore, StoreBypass } from "../store/store.ts"
+import type { BlobStore } from "../store/store.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import { GrowingLayer } from "./growing-layer.ts"
 import { HeldIndexes } from "./held-indexes.ts"
-import type { KeptLayer, KeptLayers } from "./kept-layers.ts"
-import { copyLayer, type LayerCopy, newLayerCopy } from "./layer-copy.ts"
+import type { KeptLayers } from "./kept-layers.ts"
+import { LayerScanner, type ReadLayer, type ScanPolicy } from "./layer-scanner.ts"
 import type { LayerSource } from "./layer-source.ts"
 import { OpenLayer } from "./open-layer.ts"
-import { PassingPack } from "./passing-pack.ts"
 
-export interface ScanPolicy {
-  readonly limits: ScanLimits
-  /** Layers that are scanned at the same time; more wait. */
-  readonly concurrency: number
+export interface LayersPolicy extends ScanPolicy {
   /** How long a failure answers for the same layer. */
   readonly failureMs: number
   /** How long the end of the process waits for layers to be kept that are read already. */
@@ -42,52 +30,60 @@ export interface LayersOptions {
   readonly kept: KeptLayers
   /** Of these images nothing is shown but what their own repositories have sent, though others have brought the same. */
   readonly trust: Trust
-  readonly policy: ScanPolicy
+  readonly policy: LayersPolicy
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-/** Those who read layers that cannot be kept, for each that are read to be kept. */
-const PASSING = 2
-/** What a pack needs, as a share of the layer that it is made of: one that refers to it, where more is rare, and any other at most. */
-const REFERRING_SHARE = 1 / 16
-const WHOLE_SHARE = 1.25
-const PACK_EXTRA = 64 * 1024
+/** A layer that is being read, for those who have it from one place. */
+interface Run {
+  readonly place: string
+  readonly layer: OpenLayer
+  /** Aborted when the layer was had from elsewhere. */
+  readonly left: AbortController
+  isReading: boolean
+}
 
-/** Layers by their digest, each read at most once at a time; the work goes on when those who asked have left. */
+/**
+ * Layers by their digest, each read at most once at a time, unless its source is slow and somebody has another; the work
+ * goes on when those who asked have left.
+ */
 export class Layers {
   readonly #options: LayersOptions
-  readonly #running = new Map<Digest, OpenLayer>()
-  readonly #runs = new Set<Promise<void>>()
+  readonly #running = new Map<Digest, Run[]>()
+  readonly #ends = new Set<Promise<void>>()
   readonly #complete: LRUCache<Digest, OpenLayer>
   readonly held: HeldIndexes
   /** Of indexes, also of those that are not in memory. */
   readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 })
-  readonly #failed = new LRUCache<Digest, { readonly layer: OpenLayer; readonly until: number }>({ max: 1000 })
-  readonly #slots: Semaphore
-  readonly #passing: Semaphore
+  /** By place and digest: another source may well have the layer. */
+  readonly #failed = new LRUCache<string, { readonly layer: OpenLayer; readonly until: number }>({ max: 1000 })
+  readonly #scanner: LayerScanner
   readonly #shutdown = new AbortController()
 
   constructor(options: LayersOptions) {
     this.#options = options
     this.held = new HeldIndexes(2 * options.policy.memoryBytes)
-    this.#slots = new Semaphore(options.policy.concurrency)
-    this.#passing = new Semaphore(options.policy.concurrency * PASSING)
+    this.#scanner = new LayerScanner(options)
     this.#complete = new LRUCache({ maxSize: options.policy.memoryBytes })
   }
 
   /** The layer, which is read from now on if it was not before. */
   open(source: LayerSource): OpenLayer {
-    const { digest } = source.descriptor
-    const failed = this.#failed.get(digest)
-    if (failed !== undefined && failed.until > this.#options.clock.now()) return failed.layer
-    return this.#complete.get(digest) ?? this.#running.get(digest) ?? this.#begin(source)
+    const known = this.find(source)
+    if (known !== null) return known
+    const failed = this.#failed.get(keyOf(source))
+    const isRecent = failed !== undefined && failed.until > this.#options.clock.now()
+    if (isRecent && this.#leader(source.descriptor.digest) === null) return failed.layer
+    return this.#begin(source)
   }
 
-  /** Null: nobody has needed the layer so far. */
-  find({ descriptor: { digest } }: LayerSource): OpenLayer | null {
-    return this.#complete.get(digest) ?? this.#running.get(digest) ?? null
+  /** Null: nobody has needed the layer so far, or all who did have it from elsewhere. */
+  find({ descriptor: { digest }, place }: LayerSource): OpenLayer | null {
+    const complete = this.#complete.get(digest)
+    if (complete !== undefined) return complete
+    return this.#runs(digest).find((run) => run.place === place)?.layer ?? null
   }
 
   /** What the indexes of one image may take together. */
@@ -106,8 +102,14 @@ export class Layers {
     if (layer.isOver) this.#ended(layer)
   }
 
+  #runs(digest: Digest): readonly Run[] {
+    return this.#running.get(digest) ?? []
+  }
+
   #ended(layer: OpenLayer): void {
-    if (this.#running.get(layer.digest) === layer) this.#running.delete(layer.digest)
+    const others = this.#runs(layer.digest).filter((run) => run.layer !== layer)
+    if (others.length > 0) this.#running.set(layer.digest, others)
+    else this.#running.delete(layer.digest)
   }
 
   /** Nothing more is read; resolves when what was read completely is kept, or the disk takes too long for it. */
@@ -116,165 +118,98 @@ export class Layers {
     this.#shutdown.abort(new RegistryError("UNAVAILABLE", "The server is shutting down", { retryAfterSeconds: 1 }))
     const timer = new AbortController()
     const late = clock.sleep(policy.keepMs, timer.signal).catch(() => {})
-    await Promise.race([Promise.all(this.#runs), late])
+    await Promise.race([Promise.all(this.#ends), late])
     timer.abort()
   }
 
   #begin(source: LayerSource): OpenLayer {
-    const { digest } = source.descriptor
-    const layer = new OpenLayer(digest)
-    this.#running.set(digest, layer)
-    const run = this.#run(source, layer).finally(() => {
+    const { descriptor, place } = source
+    const layer = new OpenLayer(descriptor.digest)
+    const run: Run = { place, layer, left: new AbortController(), isReading: false }
+    this.#running.set(descriptor.digest, [...this.#runs(descriptor.digest), run])
+    const end = this.#run(source, run).finally(() => {
       this.#ended(layer)
-      this.#runs.delete(run)
+      this.#ends.delete(end)
     })
-    this.#runs.add(run)
+    this.#ends.add(end)
     return layer
   }
 
   /** Never rejects. */
-  async #run(source: LayerSource, layer: OpenLayer): Promise<void> {
-    const { clock, kept, log, metrics, policy } = this.#options
+  async #run(source: LayerSource, run: Run): Promise<void> {
+    const { clock, log, metrics, policy } = this.#options
     const { descriptor } = source
+    const { layer } = run
     try {
-      const found = await kept.find(descriptor, this.#shutdown.signal)
-      const complete = found === null ? await this.#scan(source, layer) : { ...found, isKept: true }
-      if (found === null) metrics.layersScanned.inc({ result: "success" })
-      layer.complete(complete)
-      this.#sizes.set(descriptor.digest, complete.index.byteLength)
-      if (this.#running.get(descriptor.digest) !== layer) return // what was kept of it is gone already
-      const ttl = complete.isKept ? 0 : policy.unkeptMs
-      this.#complete.set(descriptor.digest, layer, { size: complete.index.byteLength, ttl })
+      const read = await this.#read(source, run)
+      if (read === null) return
+      layer.complete(read)
+      this.#sizes.set(descriptor.digest, read.index.byteLength)
+      this.#share(run)
+      if (!this.#runs(descriptor.digest).includes(run)) return // what was kept of it is gone already
+      const ttl = read.isKept ? 0 : policy.unkeptMs
+      this.#complete.set(descriptor.digest, layer, { size: read.index.byteLength, ttl })
     } catch (cause) {
+      if (layer.isVerified) return // it came from elsewhere
       const error = failure(descriptor, cause)
       layer.fail(error)
       metrics.layersScanned.inc({ result: "failure" })
-      this.#failed.set(descriptor.digest, { layer, until: clock.now() + policy.failureMs })
+      this.#failed.set(keyOf(source), { layer, until: clock.now() + policy.failureMs })
       if (!this.#shutdown.signal.aborted) log.warn("cannot read a layer", { digest: descriptor.digest, error: cause })
     }
   }
 
-  /** What cannot be kept passes through, and another attempt to keep it is made later. */
-  async #scan(source: LayerSource, layer: OpenLayer): Promise<ReadLayer> {
-    const { signal } = this.#shutdown
-    const release = await this.#slots.acquire(signal)
-    try {
-      const { head, rest } = await readHead(await source.open(signal), ENCODING_HEAD, signal)
-      const growing = await this.#grow(source, detectEncoding(head))
-        .catch(bypassed)
-        .catch(async (error) => {
-          await rest.cancel(error)
-          throw error
-        })
-      if (growing === null) return await this.#pass(source, layer, rest)
-      const read = await this.#keep({ source, layer, growing, stream: rest }).catch(bypassed)
-      return read ?? (await this.#pass(source, layer, await source.open(signal)))
-    } finally {
-      release()
+  /** Null: somebody else has read it. */
+  async #read(source: LayerSource, run: Run): Promise<ReadLayer | null> {
+    const { descriptor, host } = source
+    const signal = AbortSignal.any([this.#shutdown.signal, run.left.signal])
+    const found = await this.#options.kept.find(descriptor, signal)
+    if (found !== null) return { ...found, isKept: true }
+    while (!(await this.#followed(run, signal))) {
+      const turn = await this.#scanner.turn(host, signal)
+      if (this.#leader(run.layer.digest, run) !== null) {
+        turn.end()
+        continue
+      }
+      const isApart = this.#runs(descriptor.digest).some((other) => other !== run && other.isReading)
+      const own: LayerSource = { ...source, open: async (opener) => await source.open(opener, isApart) }
+      run.isReading = true
+      const read = await this.#scanner.scan(turn, own, run.layer, signal)
+      this.#options.metrics.layersScanned.inc({ result: "success" })
+      return read
     }
+    return null
   }
 
-  /** Rejects with StoreBypass when there is no room for it. */
-  async #grow({ descriptor }: LayerSource, encoding: Encoding): Promise<GrowingLayer> {
-    const { store } = this.#options
-    const isReferred = encoding === "gzip"
-    const layer = isReferred ? await this.#copy(descriptor) : null
-    const share = isReferred ? REFERRING_SHARE : WHOLE_SHARE
-    try {
-      return new GrowingLayer({ pack: await store.spool(Math.ceil(descriptor.size * share) + PACK_EXTRA), layer })
-    } catch (error) {
-      await layer?.close()
-      throw error
+  /** True when others have read the layer; false when none of them does any more, or not fast enough. */
+  async #followed(run: Run, signal: AbortSignal): Promise<boolean> {
+    const { layer } = run
+    const next = () => this.#leader(layer.digest, run)
+    for (let leader = next(); leader !== null; leader = next()) {
+      layer.follow(leader)
+      while (!leader.isOver && !leader.isSlow) await leader.changed(signal)
+      if (layer.isVerified) return true
     }
+    return false
   }
 
-  /** What is read of it before it is verified is read by an index that whoever sends it can make up. */
-  async #copy(descriptor: Descriptor): Promise<LayerCopy> {
-    const { store, trust } = this.#options
-    if (trust === "remote") return await newLayerCopy(store, descriptor)
-    return await copyLayer(store, descriptor, this.#shutdown.signal)
+  /** One that reads the layer, and does it well. */
+  #leader(digest: Digest, follower?: Run): OpenLayer | null {
+    const isGood = ({ isReading, layer }: Run) => isReading && (layer.isVerified || !(layer.hasFailed || layer.isSlow))
+    return this.#runs(digest).find((run) => run !== follower && isGood(run))?.layer ?? null
   }
 
-  async #keep({ growing, layer, source, stream }: Keeping): Promise<ReadLayer> {
-    const { kept } = this.#options
-    layer.grow(growing.entries, growing)
-    try {
-      const take = async (batch: ScanBatch) => await growing.take(batch)
-      const bytes = await this.#read(source, layer, { stream, isKept: true, store: growing.write, take })
-      const index = new LayerIndex(bytes)
-      layer.complete({ index, pack: growing }) // nobody has to wait until the disk confirms what was verified
-      const found = await growing
-        .keep()
-        .then(async (pack) => ({ ...(await kept.keep(source.descriptor, { index, bytes, pack })), isKept: true }))
-        .catch((error) => this.#unkept(source, index, error)) // what was told to be verified stays so
-      layer.complete(found) // before what has grown is closed, so that there is always something to read
-      return found
-    } finally {
-      await growing.end()
+  /** Nobody has to read any more what is here. */
+  #share({ layer }: Run): void {
+    for (const other of this.#runs(layer.digest)) {
+      if (other.layer === layer || other.layer.isVerified) continue
+      other.layer.follow(layer)
+      other.left.abort(new DOMException("The layer came from elsewhere", "AbortError"))
     }
-  }
-
-  /** What its contents need was found out, but the disk did not take them after all. */
-  #unkept(source: LayerSource, index: LayerIndex, error: unknown): ReadLayer {
-    const { digest } = source.descriptor
-    if (!(error instanceof StoreBypass)) this.#options.log.warn("cannot keep the files of a layer", { digest, error })
-    return { index, pack: this.#passingPack(source), isKept: false }
-  }
-
-  #passingPack(source: LayerSource): PassingPack {
-    return new PassingPack({ source, limits: this.#options.policy.limits, slots: this.#passing })
-  }
-
-  async #pass(source: LayerSource, layer: OpenLayer, stream: ReadableStream<Uint8Array>): Promise<ReadLayer> {
-    const entries = new LayerEntries()
-    const pack = this.#passingPack(source)
-    layer.grow(entries, pack)
-    const take = async (batch: ScanBatch) => {
-      for (const packed of batch.packed) packed.buffer.transfer(0) // given back now, not when the collector finds it
-      for (const entry of batch.entries) entries.add(entry)
-    }
-    const bytes = await this.#read(source, layer, { stream, isKept: false, store: null, take })
-    return { index: new LayerIndex(bytes), pack, isKept: false }
-  }
-
-  /** Gives the bytes of the index. */
-  async #read(source: LayerSource, layer: OpenLayer, work: ReadWork): Promise<Uint8Array<ArrayBuffer>> {
-    const { clock, log, policy } = this.#options
-    const { digest, size } = source.descriptor
-    const { signal } = this.#shutdown
-    const startedAt = clock.now()
-    const found = { entries: 0, packBytes: 0 }
-    const take = async (batch: ScanBatch) => {
-      found.entries += batch.entries.length
-      for (const { packedBytes } of batch.frames) found.packBytes += packedBytes
-      await work.take(batch)
-      layer.wake()
-    }
-    const bytes = await scanInWorker({ ...work, limits: policy.limits, signal, take })
-    log.info("layer scanned", { digest, size, ...found, ms: Math.round(clock.now() - startedAt) })
-    return bytes
   }
 }
 
-type ReadWork = Pick<ScanJob, "isKept" | "store" | "stream" | "take">
-
-interface Keeping {
-  readonly source: LayerSource
-  readonly layer: OpenLayer
-  readonly growing: GrowingLayer
-  /** The layer as it is sent. */
-  readonly stream: ReadableStream<Uint8Array>
-}
-
-interface ReadLayer extends KeptLayer {
-  readonly isKept: boolean
-}
-
-/** The store has told why it takes nothing. */
-function bypassed(error: unknown): null {
-  if (!(error instanceof StoreBypass)) throw error
-  return null
-}
+const keyOf = ({ descriptor, place }: LayerSource): string => `${descriptor.digest} ${place}`
 
 /** What those who wait are told. */
 function failure({ digest }: Descriptor, cause: unknown): unknown {

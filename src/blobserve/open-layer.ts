@@ -7,6 +7,7 @@ import type { Pack } from "./pack.ts"
 
 type State =
   | { readonly kind: "beginning" }
+  | { readonly kind: "following"; readonly leader: OpenLayer }
   | { readonly kind: "growing"; readonly entries: LayerTree; readonly pack: Pack }
   | { readonly kind: "complete"; readonly layer: KeptLayer }
   | { readonly kind: "failed"; readonly error: unknown }
@@ -23,6 +24,7 @@ export class OpenLayer {
   readonly digest: Digest
   #state: State = { kind: "beginning" }
   #changed = Promise.withResolvers<void>()
+  #isSlow = false
 
   constructor(digest: Digest) {
     this.digest = digest
@@ -33,6 +35,8 @@ export class OpenLayer {
     switch (this.#state.kind) {
       case "beginning":
         return NOTHING
+      case "following":
+        return this.#state.leader.hasFailed ? NOTHING : this.#state.leader.tree
       case "growing":
         return this.#state.entries
       case "complete":
@@ -46,34 +50,60 @@ export class OpenLayer {
 
   /** Null: it is not complete. Throws why the layer cannot be read. */
   get index(): LayerIndex | null {
-    if (this.#state.kind === "failed") throw this.#state.error
-    return this.#state.kind === "complete" ? this.#state.layer.index : null
+    const state = this.#state
+    if (state.kind === "failed") throw state.error
+    if (state.kind === "following") return state.leader.hasFailed ? null : state.leader.index
+    return state.kind === "complete" ? state.layer.index : null
   }
 
   /** Where the contents of its files are. */
   get pack(): Pack | null {
     const state = this.#state
+    if (state.kind === "following") return state.leader.pack
     if (state.kind === "growing") return state.pack
     return state.kind === "complete" ? state.layer.pack : null
   }
 
   /** True once its bytes have matched their digest. */
   get isVerified(): boolean {
-    return this.#state.kind === "complete"
+    const state = this.#state
+    return state.kind === "following" ? state.leader.isVerified : state.kind === "complete"
+  }
+
+  get hasFailed(): boolean {
+    return this.#state.kind === "failed"
   }
 
   get isOver(): boolean {
-    return this.#state.kind === "complete" || this.#state.kind === "failed"
+    return this.isVerified || this.hasFailed
+  }
+
+  /** True once its source has been slow. */
+  get isSlow(): boolean {
+    return this.#isSlow
   }
 
   /** Resolves when more is known. */
   async changed(signal: AbortSignal): Promise<void> {
-    if (!this.isOver) await abortable(this.#changed.promise, signal)
+    if (this.isOver) return
+    const state = this.#state
+    const changed = [this, ...(state.kind === "following" ? [state.leader] : [])].map((layer) => layer.#changed.promise)
+    await abortable(Promise.race(changed), signal)
+  }
+
+  slow(): void {
+    this.#isSlow = true
+    this.wake()
+  }
+
+  /** It is the same as another, from another source, as long as that does not fail. */
+  follow(leader: OpenLayer): void {
+    this.#enter({ kind: "following", leader })
   }
 
   /** What is known of it so far, and will be; and where the contents of that are. */
   grow(entries: LayerTree, pack: Pack): void {
-    this.#enter({ kind: "growing", entries, pack })
+    if (!this.isVerified) this.#enter({ kind: "growing", entries, pack })
   }
 
   complete(layer: KeptLayer): void {

@@ -59,7 +59,8 @@ async function foundImage(count: number): Promise<FoundImage> {
   const parsed = parseManifest(manifestBlob(manifest.bytes, manifest.mediaType))
   if (parsed.kind !== "manifest") throw new Error("This is not one image")
   const settings = parseConfig(config.bytes)
-  const sources = parsed.layers.map(({ descriptor }) => ({ descriptor, open: async () => new Blob([]).stream() }))
+  const open = async () => new Blob([]).stream()
+  const sources = parsed.layers.map(({ descriptor }) => ({ descriptor, host: "here", place: "here", open }))
   const { platform } = settings
   return {
     root: parsed.blob.descriptor.digest,
