@@ -92,7 +92,7 @@ export class Files {
       const resolved = resolvePath(stack.trees(), path)
       if (resolved.kind === "directory" || resolved.kind === "absent") return resolved
       try {
-        if (resolved.kind === "undecided") await stack.open(resolved.layer).changed(signal)
+        if (resolved.kind === "undecided") await stack.more(resolved.layer, signal)
         else return await this.#locate(resolved.entry, { image, layer: stack.open(resolved.layer), signal })
       } catch (error) {
         rescans += 1

@@ -56,6 +56,13 @@ export class OpenStack {
     return layer
   }
 
+  /** Resolves when more is known of a layer than the latest `trees` told: at once for one that others have opened before. */
+  async more(at: number, signal: AbortSignal): Promise<void> {
+    const wasOpen = (this.#open[at] ?? null) !== null
+    const layer = this.open(at)
+    if (wasOpen) await layer.changed(signal)
+  }
+
   /** Reads all layers. Gives their indexes, the lowest first. Rejects as the first that cannot be read. */
   async complete(signal: AbortSignal): Promise<readonly LayerIndex[]> {
     const indexes: LayerIndex[] = []
