@@ -108,7 +108,7 @@ describe("an image with more names than there is memory for", () => {
 
 describe("the number of layers", () => {
   test.each([
-    [127, 404, "there is no such file in the image\n"],
+    [127, 404, "the image has no such file\n"],
     [128, 502, "it has 128 layers, more than 127\n"],
   ])("of an image can be %d: %d", async (count, status, text) => {
     const one = rawLayer([{ name: "a", content: "a" }])
