@@ -120,7 +120,7 @@ function openKeeping(config: BlobserveConfig, { kept, settings, isShared }: Blob
   const policy = { ...downloads, random, concurrency: fileBudget(tools.tuning).transfers }
   const windows = windowSpools(tools.tuning)
   const options = { policy, clock, log: tools.log, metrics: tools.metrics }
-  const remote = new Downloads({ ...options, openSpool: windows })
+  const remote = new Downloads({ ...options, openSpool: windowSpools(tools.tuning) }) // strangers take nobody's place
   if (isShared && config.location === null) {
     const { downloads: operator, store } = kept
     return { store, layers: { operator, remote }, contents: operator, close: async () => remote.shutdown() }

@@ -1,5 +1,6 @@
 import type { FileQuery, Files } from "../blobserve/files.ts"
 import type { BlobserveConfig } from "../config/blobserve.ts"
+import { Semaphore } from "../lib/semaphore.ts"
 import { isDigest } from "../oci/digest.ts"
 import { passingCulprit, RegistryError } from "../oci/error.ts"
 import type { Platform } from "../oci/platform.ts"
@@ -12,6 +13,8 @@ export interface PrePullOptions {
   readonly tools: Tools
 }
 
+/** Images that are read at the same time. */
+const CONCURRENCY = 8
 const CONDITION = "images to serve files of"
 
 interface Wanted {
@@ -37,6 +40,7 @@ export class PrePulls {
   readonly #options: PrePullOptions
   readonly #background: AbortSignal
   readonly #patientUntil: number
+  readonly #turns = new Semaphore(CONCURRENCY)
   #replaced = new AbortController()
   #isPatient = true
   #isReady = false
@@ -71,7 +75,7 @@ export class PrePulls {
     const { clock, files: limits } = tools.tuning
     while (!signal.aborted) {
       try {
-        await files.indexes(query, signal, async () => {})
+        await this.#inTurn(signal, async () => await files.indexes(query, signal, async () => {}))
         if (signal.aborted) return
         tools.log.info("image is ready for serving its files", { image: name })
         unread.delete(name)
@@ -83,6 +87,12 @@ export class PrePulls {
         await clock.sleep(limits.prePullRetryMs, signal).catch(() => {})
       }
     }
+  }
+
+  /** An image holds all that is read of it until its last layer is there, and clients want their turn, too. */
+  async #inTurn(signal: AbortSignal, read: () => Promise<void>): Promise<void> {
+    const release = await this.#turns.acquire(signal)
+    await read().finally(release)
   }
 
   #failed(name: string, unread: Unread, error: unknown): void {

@@ -31,7 +31,7 @@ const SMALL_BYTES = 64 * 1024
 export class Contents {
   readonly #options: ContentsOptions
   readonly #small: LRUCache<Digest, BytesBlob>
-  /** By layer and digest: where one has a file at hand, another may have it at the end of gigabytes. */
+  /** By layer, of one source, and digest: where one has a file at hand, another may have it at the end of gigabytes. */
   readonly #reads: SingleFlight<string, BytesBlob>
 
   constructor(options: ContentsOptions) {
@@ -51,7 +51,7 @@ export class Contents {
     if (known !== undefined) return known
     if (entry.size <= SMALL_BYTES) {
       const read = async (reading: AbortSignal) => await this.#read(entry, descriptor, { layer, signal: reading })
-      return await this.#reads.run(`${layer.digest} ${descriptor.digest}`, read, signal)
+      return await this.#reads.run(`${layer.id} ${descriptor.digest}`, read, signal)
     }
     if (!layer.isVerified) return streamBlob(entry, descriptor, layer)
     const file = this.#options.store.findVerified(descriptor)
@@ -75,6 +75,7 @@ export class Contents {
     const source: BlobSource = {
       name: "disk",
       origin: "a pack of the store",
+      identity: `${layer.id}`,
       find: async () => streamBlob(entry, descriptor, layer),
     }
     const cold = downloads.cold(descriptor, [source])

@@ -40,7 +40,7 @@ export class Inspection {
 
   /** `indexes` are of all layers, the lowest first. What was begun goes on for whoever asks next. */
   async report(image: FoundImage, indexes: readonly LayerIndex[]): Promise<ImageReport> {
-    const key = `${image.root} ${image.variant.manifest.blob.descriptor.digest}`
+    const key = `${image.trust} ${image.root} ${image.variant.manifest.blob.descriptor.digest}`
     const known = this.#known.get(key)
     if (known !== undefined) return await known
     const report = this.#make(image, indexes)
@@ -50,8 +50,9 @@ export class Inspection {
   }
 
   async #make(image: FoundImage, indexes: readonly LayerIndex[]): Promise<ImageReport> {
-    const { variant } = image
-    const history = layerHistory(variant.config)
+    const { trust, variant } = image
+    // A config is shared by its digest, which whoever publishes an image can name without having it
+    const history = trust === "remote" ? [] : layerHistory(variant.config)
     const layers: LayerReport[] = []
     const turns = new Turns()
     for (const [at, { descriptor }] of image.layers.entries()) {

@@ -22,7 +22,7 @@ export interface Scanned {
 
 export interface KeptLayersOptions {
   readonly store: BlobStore
-  /** Which index and which pack belong to a layer. */
+  /** Which index and which pack belong to a layer, by the scope in which it is shared. */
   readonly facts: KeyValue
 }
 
@@ -38,8 +38,8 @@ export class KeptLayers {
   }
 
   /** Null: the layer has to be scanned. */
-  async find(layer: Descriptor, signal: AbortSignal): Promise<KeptLayer | null> {
-    const known = parseFact(await this.#options.facts.get(layer.digest))
+  async find(layer: Descriptor, scope: string, signal: AbortSignal): Promise<KeptLayer | null> {
+    const known = parseFact(await this.#options.facts.get(scope))
     if (known === null || !(await this.#has(known.pack, signal))) return null
     const bytes = await this.#read(known.index, signal)
     const index = bytes === null ? null : readIndex(bytes)
@@ -51,16 +51,16 @@ export class KeptLayers {
    * Keeps what a scan has found; the pack is in the store already, and the layer where the pack refers to it. Without room
    * for the index, this process alone knows it.
    */
-  async keep(layer: Descriptor, { index, bytes, pack }: Scanned): Promise<KeptLayer> {
+  async keep(layer: Descriptor, scope: string, { index, bytes, pack }: Scanned): Promise<KeptLayer> {
     try {
-      await this.#write(layer, bytes, pack)
+      await this.#write(scope, bytes, pack)
     } catch (error) {
       if (!(error instanceof StoreBypass)) throw error // the store has told why
     }
     return { index, pack: this.#pack(index, pack, layer) }
   }
 
-  async #write(layer: Descriptor, index: Uint8Array, pack: Descriptor): Promise<void> {
+  async #write(scope: string, index: Uint8Array, pack: Descriptor): Promise<void> {
     const bytes = Bun.zstdCompressSync(index)
     const descriptor = { mediaType: OCTET_STREAM, digest: digestOf(bytes), size: bytes.byteLength }
     const spool = await this.#options.store.spool(descriptor.size)
@@ -70,10 +70,7 @@ export class KeptLayers {
     } finally {
       await spool.close()
     }
-    await this.#options.facts.set(
-      layer.digest,
-      [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "),
-    )
+    await this.#options.facts.set(scope, [descriptor, pack].map(({ digest, size }) => `${digest} ${size}`).join(" "))
   }
 
   async #has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {

@@ -125,7 +125,10 @@ export class LayerScanner {
       layer.complete({ index, pack: growing }) // nobody has to wait until the disk confirms what was verified
       const found = await growing
         .keep()
-        .then(async (pack) => ({ ...(await kept.keep(source.descriptor, { index, bytes, pack })), isKept: true }))
+        .then(async (pack) => ({
+          ...(await kept.keep(source.descriptor, layer.scope, { index, bytes, pack })),
+          isKept: true,
+        }))
         .catch((error) => this.#unkept(job, index, error)) // what was told to be verified stays so
       layer.complete(found) // before what has grown is closed, so that there is always something to read
       return found

@@ -2,7 +2,6 @@ import { LRUCache } from "lru-cache"
 import { ArchiveError } from "../archive/archive-error.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
-import type { Digest } from "../oci/digest.ts"
 import { RegistryError } from "../oci/error.ts"
 import type { Trust } from "../oci/reference.ts"
 import type { BlobStore } from "../store/store.ts"
@@ -11,7 +10,7 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { HeldIndexes } from "./held-indexes.ts"
 import type { KeptLayers } from "./kept-layers.ts"
 import { LayerScanner, type ReadLayer, type ScanPolicy } from "./layer-scanner.ts"
-import type { LayerSource } from "./layer-source.ts"
+import { type LayerSource, scopeOf } from "./layer-source.ts"
 import { OpenLayer } from "./open-layer.ts"
 
 export interface LayersPolicy extends ScanPolicy {
@@ -51,12 +50,13 @@ interface Run {
  */
 export class Layers {
   readonly #options: LayersOptions
-  readonly #running = new Map<Digest, Run[]>()
+  /** By scope, as all that is complete. */
+  readonly #running = new Map<string, Run[]>()
   readonly #ends = new Set<Promise<void>>()
-  readonly #complete: LRUCache<Digest, OpenLayer>
+  readonly #complete: LRUCache<string, OpenLayer>
   readonly held: HeldIndexes
   /** Of indexes, also of those that are not in memory. */
-  readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 })
+  readonly #sizes = new LRUCache<string, number>({ max: 100_000 })
   /** By place and digest: another source may well have the layer. */
   readonly #failed = new LRUCache<string, { readonly layer: OpenLayer; readonly until: number }>({ max: 1000 })
   readonly #scanner: LayerScanner
@@ -75,15 +75,16 @@ export class Layers {
     if (known !== null) return known
     const failed = this.#failed.get(keyOf(source))
     const isRecent = failed !== undefined && failed.until > this.#options.clock.now()
-    if (isRecent && this.#leader(source.descriptor.digest) === null) return failed.layer
+    if (isRecent && this.#leader(this.#scopeOf(source)) === null) return failed.layer
     return this.#begin(source)
   }
 
   /** Null: nobody has needed the layer so far, or all who did have it from elsewhere. */
-  find({ descriptor: { digest }, place }: LayerSource): OpenLayer | null {
-    const complete = this.#complete.get(digest)
+  find(source: LayerSource): OpenLayer | null {
+    const scope = this.#scopeOf(source)
+    const complete = this.#complete.get(scope)
     if (complete !== undefined) return complete
-    return this.#runs(digest).find((run) => run.place === place)?.layer ?? null
+    return this.#runs(scope).find(({ place }) => place === source.place)?.layer ?? null
   }
 
   /** What the indexes of one image may take together. */
@@ -92,24 +93,28 @@ export class Layers {
   }
 
   /** What its index takes; 0 where that is not known yet. */
-  indexBytes({ descriptor: { digest } }: LayerSource): number {
-    return this.#sizes.get(digest) ?? 0
+  indexBytes(source: LayerSource): number {
+    return this.#sizes.get(this.#scopeOf(source)) ?? 0
   }
 
   /** The contents of a layer were evicted: the next who opens it scans it again. */
   forget(layer: OpenLayer): void {
-    if (this.#complete.get(layer.digest) === layer) this.#complete.delete(layer.digest)
+    if (this.#complete.get(layer.scope) === layer) this.#complete.delete(layer.scope)
     if (layer.isOver) this.#ended(layer)
   }
 
-  #runs(digest: Digest): readonly Run[] {
-    return this.#running.get(digest) ?? []
+  #scopeOf(source: LayerSource): string {
+    return scopeOf(this.#options.trust, source)
+  }
+
+  #runs(scope: string): readonly Run[] {
+    return this.#running.get(scope) ?? []
   }
 
   #ended(layer: OpenLayer): void {
-    const others = this.#runs(layer.digest).filter((run) => run.layer !== layer)
-    if (others.length > 0) this.#running.set(layer.digest, others)
-    else this.#running.delete(layer.digest)
+    const others = this.#runs(layer.scope).filter((run) => run.layer !== layer)
+    if (others.length > 0) this.#running.set(layer.scope, others)
+    else this.#running.delete(layer.scope)
   }
 
   /** Nothing more is read; resolves when what was read completely is kept, or the disk takes too long for it. */
@@ -124,9 +129,10 @@ export class Layers {
 
   #begin(source: LayerSource): OpenLayer {
     const { descriptor, place } = source
-    const layer = new OpenLayer(descriptor.digest)
+    const scope = this.#scopeOf(source)
+    const layer = new OpenLayer(descriptor.digest, scope)
     const run: Run = { place, layer, left: new AbortController(), isReading: false }
-    this.#running.set(descriptor.digest, [...this.#runs(descriptor.digest), run])
+    this.#running.set(scope, [...this.#runs(scope), run])
     const end = this.#run(source, run).finally(() => {
       this.#ended(layer)
       this.#ends.delete(end)
@@ -144,11 +150,11 @@ export class Layers {
       const read = await this.#read(source, run)
       if (read === null) return
       layer.complete(read)
-      this.#sizes.set(descriptor.digest, read.index.byteLength)
+      this.#sizes.set(layer.scope, read.index.byteLength)
+      if (!this.#runs(layer.scope).includes(run)) return // what was kept of it is gone already
       this.#share(run)
-      if (!this.#runs(descriptor.digest).includes(run)) return // what was kept of it is gone already
       const ttl = read.isKept ? 0 : policy.unkeptMs
-      this.#complete.set(descriptor.digest, layer, { size: read.index.byteLength, ttl })
+      this.#complete.set(layer.scope, layer, { size: read.index.byteLength, ttl })
     } catch (cause) {
       if (layer.isVerified) return // it came from elsewhere
       const error = failure(descriptor, cause)
@@ -162,16 +168,19 @@ export class Layers {
   /** Null: somebody else has read it. */
   async #read(source: LayerSource, run: Run): Promise<ReadLayer | null> {
     const { descriptor, host } = source
+    const { kept, trust } = this.#options
+    const { scope } = run.layer
     const signal = AbortSignal.any([this.#shutdown.signal, run.left.signal])
-    const found = await this.#options.kept.find(descriptor, signal)
+    const found = await kept.find(descriptor, scope, signal)
     if (found !== null) return { ...found, isKept: true }
     while (!(await this.#followed(run, signal))) {
       const turn = await this.#scanner.turn(host, signal)
-      if (this.#leader(run.layer.digest, run) !== null) {
+      if (this.#leader(scope, run) !== null) {
         turn.end()
         continue
       }
-      const isApart = this.#runs(descriptor.digest).some((other) => other !== run && other.isReading)
+      const isRead = this.#runs(scope).some((other) => other !== run && other.isReading)
+      const isApart = isRead || trust === "remote" // what strangers send is nobody else's
       const own: LayerSource = { ...source, open: async (opener) => await source.open(opener, isApart) }
       run.isReading = true
       const read = await this.#scanner.scan(turn, own, run.layer, signal)
@@ -184,7 +193,7 @@ export class Layers {
   /** True when others have read the layer; false when none of them does any more, or not fast enough. */
   async #followed(run: Run, signal: AbortSignal): Promise<boolean> {
     const { layer } = run
-    const next = () => this.#leader(layer.digest, run)
+    const next = () => this.#leader(layer.scope, run)
     for (let leader = next(); leader !== null; leader = next()) {
       layer.follow(leader)
       while (!leader.isOver && !leader.isSlow) await leader.changed(signal)
@@ -194,14 +203,14 @@ export class Layers {
   }
 
   /** One that reads the layer, and does it well. */
-  #leader(digest: Digest, follower?: Run): OpenLayer | null {
+  #leader(scope: string, follower?: Run): OpenLayer | null {
     const isGood = ({ isReading, layer }: Run) => isReading && (layer.isVerified || !(layer.hasFailed || layer.isSlow))
-    return this.#runs(digest).find((run) => run !== follower && isGood(run))?.layer ?? null
+    return this.#runs(scope).find((run) => run !== follower && isGood(run))?.layer ?? null
   }
 
   /** Nobody has to read any more what is here. */
   #share({ layer }: Run): void {
-    for (const other of this.#runs(layer.digest)) {
+    for (const other of this.#runs(layer.scope)) {
       if (other.layer === layer || other.layer.isVerified) continue
       other.layer.follow(layer)
       other.left.abort(new DOMException("The layer came from elsewhere", "AbortError"))

@@ -21,13 +21,19 @@ const NOTHING: LayerTree = {
 
 /** A layer that is being made readable, or is; whoever needs more of it waits for a change. */
 export class OpenLayer {
+  static #count = 0
+  /** Tells it from others of the same digest. */
+  readonly id = ++OpenLayer.#count
   readonly digest: Digest
+  /** Under which it is shared. */
+  readonly scope: string
   #state: State = { kind: "beginning" }
   #changed = Promise.withResolvers<void>()
   #isSlow = false
 
-  constructor(digest: Digest) {
+  constructor(digest: Digest, scope: string) {
     this.digest = digest
+    this.scope = scope
   }
 
   /** What is known of its entries. Throws why the layer cannot be read. */

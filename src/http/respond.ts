@@ -140,7 +140,10 @@ async function opened(
   wait.addEventListener("abort", leave, { once: true })
   try {
     wait.throwIfAborted()
-    return await blob.open(part, AbortSignal.any([client, late.signal]))
+    const stream = await blob.open(part, AbortSignal.any([client, late.signal]))
+    if (wait.aborted) await stream.cancel(wait.reason) // nobody reads it any more
+    wait.throwIfAborted()
+    return stream
   } finally {
     wait.removeEventListener("abort", leave)
   }

@@ -26,12 +26,13 @@ export class SingleFlight<Key, Value> {
       return await abortable(flight.result, signal)
     } finally {
       flight.waiting -= 1
-      if (flight.waiting === 0) void this.#left(key, flight)
+      if (flight.waiting === 0 && !flight.landed) void this.#left(key, flight)
     }
   }
 
   async #left(key: Key, flight: Flight<Value>): Promise<void> {
-    if (this.#linger !== null && !flight.landed) await this.#linger()
+    if (this.#linger === null) return this.#abandon(key, flight)
+    await this.#linger()
     if (flight.waiting === 0 && !flight.landed) this.#abandon(key, flight)
   }
 

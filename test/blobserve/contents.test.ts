@@ -86,7 +86,7 @@ const kept: Pack = {
 async function growing(place = spool()): Promise<{ readonly layer: OpenLayer; readonly end: () => Promise<void> }> {
   const grown = new GrowingLayer({ pack: place, layer: null })
   await grown.take({ entries: [entry(bytes.byteLength)], frames: [frame], packed: [new Uint8Array(bytes)] })
-  const layer = new OpenLayer(digest)
+  const layer = new OpenLayer(digest, digest)
   layer.grow(grown.entries, grown)
   const end = async () => {
     layer.complete({ index: new LayerIndex(encodeIndex(() => [entry(bytes.byteLength)], [frame])), pack: kept })

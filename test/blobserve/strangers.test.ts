@@ -58,6 +58,13 @@ describe.each([
     expect([answer.status, (await answer.text()).includes("secret")]).toEqual([404, false])
   })
 
+  test("sees none either that somebody else has whom nobody has listed", async () => {
+    const lab = await start({ hasRegistry })
+    expect(await (await read(lab, "lab/fork")).text()).toBe("secret")
+
+    expect((await read(lab, "lab/stranger")).status).toBe(404)
+  })
+
   test("sees it when it is there", async () => {
     const lab = await start({ hasRegistry })
     expect(await (await read(lab, "lab/secret")).text()).toBe("secret")

@@ -31,8 +31,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "small blobs leave before they are verified",
     file: "blob/downloads.ts",
-    from: "if (descriptor.size <= this.#options.policy.verifyFirstBytes)",
-    to: "if (descriptor.size <= 0)",
+    from: "descriptor.size <= this.#options.policy.verifyFirstBytes",
+    to: "descriptor.size <= 0",
   },
   {
     name: "resumes at the beginning",
@@ -87,14 +87,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a failure is remembered for ever",
-    file: "blob/downloads.ts",
-    from: "this.#options.clock.now() + this.#options.policy.failureMs",
+    file: "blob/recent-failures.ts",
+    from: "this.#clock.now() + this.#holdMs",
     to: "Number.POSITIVE_INFINITY",
   },
   {
     name: "gives a source up at once",
     file: "blob/attempts.ts",
-    from: "candidate.failures >= this.#policy.perSource",
+    from: "candidate.failures >= most",
     to: "candidate.failures >= 1",
   },
   {
@@ -167,8 +167,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "one who leaves takes the answer from all",
     file: "lib/single-flight.ts",
-    from: "if (flight.waiting === 0 && !flight.landed)",
-    to: "if (!flight.landed)",
+    from: "if (flight.waiting === 0 && !flight.landed) void",
+    to: "if (!flight.landed) void",
   },
   { name: "ranges end one byte early", file: "lib/range.ts", from: "Number(last) + 1", to: "Number(last)" },
   {
