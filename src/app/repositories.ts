@@ -1,7 +1,7 @@
 import { cleanPath, type LayerPath } from "../archive/layer-path.ts"
 import type { FileImage } from "../blobserve/found-image.ts"
 import { type BlobserveConfig, isComposedName, type RepoConfig } from "../config/blobserve.ts"
-import type { FileTarget } from "../http/blobserve/path.ts"
+import { type FileTarget, formatImage } from "../http/blobserve/path.ts"
 import type { ServedRepository } from "../http/blobserve/repository.ts"
 import type { Replacement } from "../http/blobserve/rewrite.ts"
 import { RegistryError } from "../oci/error.ts"
@@ -50,7 +50,7 @@ export function imageNamed({ repos }: BlobserveConfig, { repository, tag, digest
   if (repo !== undefined && repo.dir !== null)
     return { kind: "stored", trust: "operator", repository, reference: { kind: "layout", dir: repo.dir, tag, digest } }
   if (isComposedName(repository)) return { kind: "composed", name: repository, digest }
-  const text = `${repository}${tag === null ? "" : `:${tag}`}${digest === null ? "" : `@${digest}`}`
+  const text = formatImage({ repository, tag, digest })
   const reference = parsed(text)
   if (reference?.kind !== "registry" || formatRepository(reference.repository) !== repository)
     throw new RegistryError(

@@ -18,6 +18,10 @@ export interface FileTarget {
   readonly isDirectory: boolean
 }
 
+/** As images are written. */
+export const formatImage = ({ digest, repository, tag }: Pick<FileTarget, "digest" | "repository" | "tag">): string =>
+  `${repository}${tag === null ? "" : `:${tag}`}${digest === null ? "" : `@${digest}`}`
+
 /** Parts of the path that proxies of the original put in or take out. */
 const MOUNT = "blobserve"
 const SEPARATOR = "__files__"

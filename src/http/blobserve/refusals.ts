@@ -2,7 +2,7 @@ import type { LayerPath } from "../../archive/layer-path.ts"
 import type { LayerChoice } from "../../blobserve/files.ts"
 import { RegistryError } from "../../oci/error.ts"
 import { encodedPath } from "./encoding.ts"
-import type { FileTarget } from "./path.ts"
+import { type FileTarget, formatImage } from "./path.ts"
 
 /** Begins as the original's answer does. */
 export const forbidden = (repository: string): RegistryError =>
@@ -14,8 +14,5 @@ export function noSuchFile(target: FileTarget, path: LayerPath, layers: LayerCho
     layers === "all"
       ? "the image has no such file"
       : 'its first layer has no such file; "layers": "all" serves all layers'
-  return new RegistryError("BLOB_UNKNOWN", `Cannot find /${encodedPath(path)} in ${imageName(target)}: ${reason}`)
+  return new RegistryError("BLOB_UNKNOWN", `Cannot find /${encodedPath(path)} in ${formatImage(target)}: ${reason}`)
 }
-
-const imageName = ({ digest, repository, tag }: FileTarget): string =>
-  `${repository}${tag === null ? "" : `:${tag}`}${digest === null ? "" : `@${digest}`}`
