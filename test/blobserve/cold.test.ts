@@ -1,19 +1,17 @@
-import { afterEach, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
+import { randomBytes } from "node:crypto"
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { type FileServer, type FileServerOptions, startFiles } from "../helpers/files.ts"
 import { image, layer, type TestImage, type TestLayer } from "../helpers/images.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { rawLayer } from "../helpers/tar-entries.ts"
 import { until } from "../helpers/until.ts"
 import { contentResponse, startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
 const MIB = 1024 * 1024
-const servers: { stop(): unknown }[] = []
-
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.stop()
-})
+const servers = stoppedAfterEach()
 
 interface Lab {
   readonly upstream: UpstreamServer
@@ -37,12 +35,6 @@ async function start(layers: readonly TestLayer[], options: FileServerOptions = 
       ({ digest }) => upstream.seen.filter(({ method, path }) => method === "GET" && path.endsWith(digest)).length,
     )
   return { upstream, server, image: made, at: (path) => `/${upstream.host}/lab/app:1/${path}`, fetched }
-}
-
-const noise = (bytes: number): Uint8Array => {
-  const content = new Uint8Array(bytes)
-  for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(content.subarray(at, Math.min(bytes, at + 65_536)))
-  return content
 }
 
 /** Holds a layer back: its first `bytes` come at once, the rest when it is let go. */
@@ -88,8 +80,8 @@ describe("a cold image", () => {
   test("gives a file as soon as that has come, to be kept by nobody, and waits for the rest", async () => {
     const big = rawLayer([
       { name: "early", content: "early" },
-      { name: "early.bin", content: noise(MIB) },
-      { name: "filler", content: noise(12 * MIB) },
+      { name: "early.bin", content: randomBytes(MIB) },
+      { name: "filler", content: randomBytes(12 * MIB) },
       { name: "late", content: "late" },
     ])
     const lab = await start([big])
@@ -118,8 +110,8 @@ describe("a cold image", () => {
   test("whose layer is small is no different", async () => {
     const small = rawLayer([
       { name: "early", content: "early" },
-      { name: "early.bin", content: noise(MIB) },
-      { name: "filler", content: noise(5 * MIB) },
+      { name: "early.bin", content: randomBytes(MIB) },
+      { name: "filler", content: randomBytes(5 * MIB) },
     ])
     const lab = await start([small])
     const letGo = holdBack(lab, small, 5 * MIB)
@@ -130,7 +122,7 @@ describe("a cold image", () => {
 
   test("that takes too long is answered with what ws-proxy knows, and read on", async () => {
     const big = rawLayer([
-      { name: "filler", content: noise(9 * MIB) },
+      { name: "filler", content: randomBytes(9 * MIB) },
       { name: "late", content: "late" },
     ])
     const lab = await start([big], { blobserve: { timeout: "100ms" } })
@@ -228,7 +220,7 @@ describe("the room for contents", () => {
     const max = 6 * MIB
     const images = Array.from({ length: 6 }, () =>
       rawLayer([
-        { name: "f", content: noise(1.5 * MIB) },
+        { name: "f", content: randomBytes(1.5 * MIB) },
         { name: "small", content: "s" },
       ]),
     )

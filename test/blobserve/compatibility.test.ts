@@ -1,10 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
 import type { Mode } from "../helpers/facade.ts"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image, index, layer, platform, sha256, type TestImage } from "../helpers/images.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
@@ -222,11 +223,7 @@ describe.each(["source", "binary"] as Mode[])("from %s,", (mode) => {
   })
 
   describe("images that come and go", () => {
-    const servers: { stop(): unknown }[] = []
-
-    afterEach(async () => {
-      for (const one of servers.splice(0).reverse()) await one.stop()
-    })
+    const servers = stoppedAfterEach()
 
     async function start(blobserve: object = {}) {
       const registry = startUpstream()

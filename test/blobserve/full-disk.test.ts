@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { randomBytes } from "node:crypto"
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { type FileServer, startFiles } from "../helpers/files.ts"
@@ -15,17 +16,11 @@ setDefaultTimeout(30_000)
 const MIB = 1024 * 1024
 const required = needs(...DISK_PROGRAMS)
 
-const noise = (bytes: number): Uint8Array => {
-  const content = new Uint8Array(bytes)
-  for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(content.subarray(at, Math.min(bytes, at + 65_536)))
-  return content
-}
-
-const BIG = noise(3 * MIB)
+const BIG = randomBytes(3 * MIB)
 const FILES = [
   { name: "first", content: "first" },
   { name: "big", content: BIG },
-  { name: "filler", content: noise(6 * MIB) },
+  { name: "filler", content: randomBytes(6 * MIB) },
   { name: "last", content: "last" },
 ] as const
 

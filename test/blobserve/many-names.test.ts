@@ -1,7 +1,8 @@
-import { afterEach, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image, type TestImage, type TestLayer } from "../helpers/images.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { rawLayer } from "../helpers/tar-entries.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
@@ -17,10 +18,7 @@ const layerNamed = (name: string): TestLayer =>
     ...Array.from({ length: NAMES - 1 }, (_, at) => ({ name: `${name}${1000 + at}`, content: "" })),
   ])
 
-const servers: { stop(): unknown }[] = []
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.stop()
-})
+const servers = stoppedAfterEach()
 
 interface Lab {
   readonly server: FileServer

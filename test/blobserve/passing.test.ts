@@ -1,7 +1,9 @@
-import { afterEach, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
+import { randomBytes } from "node:crypto"
 import { PRODUCTION } from "../../src/tuning.ts"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image } from "../helpers/images.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { rawLayer } from "../helpers/tar-entries.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
@@ -10,23 +12,19 @@ const MIB = 1024 * 1024
 /** Those who may read such layers at the same time. */
 const PLACES = 4
 
-const noise = (bytes: number): Uint8Array => {
-  const content = new Uint8Array(bytes)
-  for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(content.subarray(at, Math.min(bytes, at + 65_536)))
-  return content
-}
-
-const FILES = { small: noise(10), medium: noise(200_000), large: noise(3 * MIB), largest: noise(9 * MIB) } as const
+const FILES = {
+  small: randomBytes(10),
+  medium: randomBytes(200_000),
+  large: randomBytes(3 * MIB),
+  largest: randomBytes(9 * MIB),
+} as const
 type Name = keyof typeof FILES
 const LAYER = rawLayer([
-  { name: "filler", content: noise(4 * MIB) },
+  { name: "filler", content: randomBytes(4 * MIB) },
   ...Object.entries(FILES).map(([name, content]) => ({ name, content })),
 ])
 
-const servers: { stop(): unknown }[] = []
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.stop()
-})
+const servers = stoppedAfterEach()
 
 interface Lab {
   readonly server: FileServer

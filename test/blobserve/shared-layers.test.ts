@@ -1,6 +1,7 @@
-import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { expect, setDefaultTimeout, test } from "bun:test"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { content, image, layer, OCI_LAYER, sha256, type TestLayer } from "../helpers/images.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { rawTar } from "../helpers/tar-entries.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
@@ -8,11 +9,7 @@ import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.t
 setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
-const servers: { stop(): unknown }[] = []
-
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.stop()
-})
+const servers = stoppedAfterEach()
 
 interface Lab {
   readonly server: FileServer

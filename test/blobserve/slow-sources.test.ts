@@ -1,8 +1,9 @@
-import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { content, image, layer, OCI_LAYER, sha256, type TestLayer } from "../helpers/images.ts"
 import { writeLayout } from "../helpers/oci-layout.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { rawTar } from "../helpers/tar-entries.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
@@ -12,11 +13,7 @@ setDefaultTimeout(30_000)
 
 const MIB = 1024 * 1024
 const SOME_BYTES = 100_000
-const servers: { stop(): unknown }[] = []
-
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.stop()
-})
+const servers = stoppedAfterEach()
 
 interface SilentRegistry extends UpstreamServer {
   /** Layers that it has sent something of. */

@@ -1,14 +1,11 @@
-import { afterEach, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { image, layer, type TestImage } from "../helpers/images.ts"
+import { stoppedAfterEach } from "../helpers/stopped.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
 
-const servers: { stop(): unknown }[] = []
-
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.stop()
-})
+const servers = stoppedAfterEach()
 
 interface Lab {
   readonly upstream: UpstreamServer

@@ -3,6 +3,7 @@ import { PRODUCTION, type Tuning } from "../../src/tuning.ts"
 import { type FacadeOptions, type RunningFacade, startFacade } from "../helpers/facade.ts"
 import { freePort } from "../helpers/free-port.ts"
 import { type Content, image, layer, type TestImage } from "../helpers/images.ts"
+import { IMPATIENT } from "../helpers/impatient.ts"
 import { cidOf, type KuboRole, type KuboServer, startKuboServer } from "../helpers/kubo-server.ts"
 import { needs } from "../helpers/programs.ts"
 import { type RedisServer, startRedis } from "../helpers/redis-server.ts"
@@ -23,9 +24,9 @@ type How = Pick<FacadeOptions, "mode" | "tuning" | "registry">
 const HASTY: Tuning = { ...PRODUCTION, downloads: { ...PRODUCTION.downloads, hintHoldMs: 0 } }
 
 /** Waits a moment for what others may have, and tells the next client anew what could not be had. */
-const IMPATIENT: Tuning = {
-  ...PRODUCTION,
-  downloads: { ...PRODUCTION.downloads, failureMs: 0 },
+const HURRIED: Tuning = {
+  ...IMPATIENT,
+  downloads: { ...IMPATIENT.downloads, failureMs: 0 },
   ipfs: { ...PRODUCTION.ipfs, source: { ...PRODUCTION.ipfs.source, swarmMs: 200 } },
 }
 
@@ -223,7 +224,7 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   })
 
   test("what nobody has is asked for twice, and what the upstream says is told", async () => {
-    const { facade, layers } = await shared(1, { mode: "source", tuning: IMPATIENT })
+    const { facade, layers } = await shared(1, { mode: "source", tuning: HURRIED })
     const { digest } = only(layers)
     kubo.roles.push(
       notHere,
@@ -236,7 +237,7 @@ describe.skipIf(required.isMissing)(`an IPFS node that misbehaves${required.note
   })
 
   test("one blob that it cannot find is no reason to leave it alone for others", async () => {
-    const { facade, layers } = await shared(2, { mode: "source", tuning: IMPATIENT })
+    const { facade, layers } = await shared(2, { mode: "source", tuning: HURRIED })
     const [lost, other] = layers
     if (lost === undefined || other === undefined) throw new Error("There are two")
     const cid = cidOf(lost.bytes)
