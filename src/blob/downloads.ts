@@ -1,7 +1,7 @@
+import { LRUCache } from "lru-cache"
 import type { Clock } from "../lib/clock.ts"
 import { inTime } from "../lib/in-time.ts"
 import type { ByteRange } from "../lib/range.ts"
-import { Remembered } from "../lib/remembered.ts"
 import { Semaphore } from "../lib/semaphore.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
@@ -72,14 +72,13 @@ export class Downloads {
   readonly #all = new Map<Download, Transfer>()
   readonly #slots: Semaphore
   readonly #failures: RecentFailures
-  /** `origin digest`: that source is not trusted with that blob. */
-  readonly #distrusted: Remembered
+  /** `origin digest` to the time until which that source is not trusted with that blob. */
+  readonly #distrusted = new LRUCache<string, number>({ max: 10_000 })
   readonly #shutdown = new AbortController()
 
   constructor(options: DownloadsOptions) {
     this.#options = options
     this.#failures = new RecentFailures(options.clock, options.policy.failureMs)
-    this.#distrusted = new Remembered({ clock: options.clock, forMs: options.policy.distrustMs, max: 10_000 })
     this.#slots = new Semaphore(Math.min(options.policy.firstConcurrency, options.policy.concurrency))
     void ramp(this.#slots, options, this.#shutdown.signal)
   }
@@ -273,17 +272,18 @@ export class Downloads {
   }
 
   #trusted(digest: Digest, sources: readonly BlobSource[]): readonly BlobSource[] {
-    return sources.filter(({ origin }) => !this.#distrusted.has(`${origin} ${digest}`))
+    const now = this.#options.clock.now()
+    return sources.filter(({ origin }) => (this.#distrusted.get(`${origin} ${digest}`) ?? 0) <= now)
   }
 
   #events(descriptor: Descriptor, transfer: Transfer): DownloadEvents {
     const { digest } = descriptor
-    const { log, metrics } = this.#options
+    const { clock, log, metrics, policy } = this.#options
     return {
       mismatch: (source) => {
         const { name, origin } = source
         void source.wrong?.(descriptor)
-        this.#distrusted.add(`${origin} ${digest}`)
+        this.#distrusted.set(`${origin} ${digest}`, clock.now() + policy.distrustMs)
         metrics.integrityFailures.inc({ source: name })
         log.warn("blob does not match its digest", { digest, source: name, origin })
       },

@@ -4,7 +4,6 @@ import { EgressError } from "../egress/egress.ts"
 import type { Breaker } from "../lib/breaker.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { ByteRange } from "../lib/range.ts"
-import { Remembered } from "../lib/remembered.ts"
 import { begunStream } from "../lib/stream.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import type { Digest } from "../oci/digest.ts"
@@ -13,6 +12,7 @@ import type { Metrics } from "../telemetry/metrics.ts"
 import { type Cid, derivedCid } from "./cid.ts"
 import type { CidIndex } from "./cid-index.ts"
 import type { IpfsNode } from "./node.ts"
+import { RememberedCids } from "./remembered-cids.ts"
 import type { Profile } from "./unixfs.ts"
 
 export interface IpfsPolicy {
@@ -68,20 +68,19 @@ export class IpfsSource implements BlobSource {
   readonly hedgeMs: number
   readonly isHint = true
   readonly #options: IpfsSourceOptions
-  /** `digest cid`, not asked for. */
-  readonly #wrong: Remembered
-  /** `digest cid`; that it cannot be had is no news. */
-  readonly #missing: Remembered
+  /** Not asked for. */
+  readonly #wrong: RememberedCids
+  /** That they cannot be had is no news. */
+  readonly #missing: RememberedCids
   /** What blobs were read by last. */
   readonly #read = new LRUCache<string, Cid>({ max: MAX_REMEMBERED })
 
   constructor(options: IpfsSourceOptions) {
     this.#options = options
-    const { clock, policy } = options
-    this.hedgeMs = policy.hedgeMs
-    const remembering = { clock, forMs: policy.shunMs, max: MAX_REMEMBERED }
-    this.#wrong = new Remembered(remembering)
-    this.#missing = new Remembered(remembering)
+    const { hedgeMs, shunMs } = options.policy
+    this.hedgeMs = hedgeMs
+    this.#wrong = new RememberedCids(options.clock, shunMs)
+    this.#missing = new RememberedCids(options.clock, shunMs)
   }
 
   async find(descriptor: Descriptor, signal: AbortSignal): Promise<ReadyBlob | null> {
@@ -89,7 +88,7 @@ export class IpfsSource implements BlobSource {
     if (descriptor.size === 0) return null
     const known = await index.find(descriptor.digest)
     const cid = known ?? derivedCid(descriptor.digest, descriptor.size, profile.chunkBytes)
-    if (cid === null || this.#wrong.has(`${descriptor.digest} ${cid}`)) return null
+    if (cid === null || this.#wrong.has(descriptor.digest, cid)) return null
     const isLocal = await this.#probe(cid, signal)
     if (isLocal === null || (!isLocal && known === null)) return null
     const place = { descriptor, cid, isLocal }
@@ -103,7 +102,7 @@ export class IpfsSource implements BlobSource {
   }
 
   async #forget(digest: Digest, cid: Cid): Promise<void> {
-    this.#wrong.add(`${digest} ${cid}`)
+    this.#wrong.add(digest, cid)
     await this.#options.index.drop(digest, cid)
   }
 
@@ -130,7 +129,7 @@ export class IpfsSource implements BlobSource {
     const op = isLocal ? "local" : "swarm"
     const since = clock.now()
     // One blob that nobody has any more says nothing about the others, however often it is asked for
-    const isKnown = this.#missing.has(`${descriptor.digest} ${cid}`)
+    const isKnown = this.#missing.has(descriptor.digest, cid)
     // Who leaves for a faster source has waited; who leaves before has not
     const isFault = (error: unknown) =>
       !isKnown && (signal.aborted ? clock.now() - since >= policy.hedgeMs : !isOtherContent(error))
@@ -151,7 +150,7 @@ export class IpfsSource implements BlobSource {
     if (signal.aborted) return "left"
     if (error instanceof LeftAloneError) return "skipped"
     if (isOtherContent(error)) void this.#forget(descriptor.digest, cid)
-    else this.#missing.add(`${descriptor.digest} ${cid}`)
+    else this.#missing.add(descriptor.digest, cid)
     return "error"
   }
 
