@@ -31,6 +31,7 @@ const log = createLogger({ ...loggerOptions, write, writeLater: write })
 // After an orderly end nothing is left; any other end must not take the lines with it that tell why
 process.on("exit", () => {
   try {
+    log.tellRest()
     writeSync(process.stderr.fd, logBuffer.take())
   } catch {
     // nobody reads any more
@@ -73,6 +74,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 }
 
 const code = await main(rest)
+log.tellRest()
 await Promise.race([logBuffer.flushed(), Bun.sleep(LOG_PATIENCE_MS)])
 await Promise.all([stdout.flushed(), stderr.flushed()])
 process.exit(code)

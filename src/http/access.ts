@@ -2,7 +2,6 @@ import { observeStream, type StreamEnd } from "../lib/stream.ts"
 import type { Route } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import type { InstantAnswer } from "./instant.ts"
 import { pathOf } from "./path-of.ts"
 
 export interface AccessOptions {
@@ -54,16 +53,6 @@ export function recordAccess(
   if (user === null) log.request(fields)
   else log.info("request", { ...fields, user })
   return response
-}
-
-/** The same for an answer that was known before. */
-export function recordInstant(
-  { log, metrics, route: fixed }: AccessOptions,
-  { bytes: { byteLength: bytes }, path }: InstantAnswer,
-  seconds: number,
-): void {
-  count(metrics, { route: fixed ?? routeOf(path), status: 200, seconds })
-  log.request({ method: "GET", path, status: 200, bytes, ms: tenths(seconds) })
 }
 
 const secondsSince = (startedAt: number): number => (performance.now() - startedAt) / 1000

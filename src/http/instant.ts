@@ -1,10 +1,15 @@
-/** An answer that is known to its last byte before it is asked for. */
+import type { Route } from "../telemetry/labels.ts"
+import type { Logger } from "../telemetry/log.ts"
+import type { Metrics } from "../telemetry/metrics.ts"
+import type { RequestTally } from "../telemetry/request-tally.ts"
+
+/** An answer to GET that is known to its last byte before it is asked for. */
 export interface InstantAnswer {
-  readonly bytes: Uint8Array<ArrayBuffer>
-  /** With its Content-Length. */
-  readonly headers: Headers
-  /** Of the request, as the log shows it. */
-  readonly path: string
+  /** Not as an array, which each response would have a copy of. */
+  readonly body: Blob
+  /** Of its response, with its Content-Length. Made once, because each answer to a small file would take longer to make than to send. */
+  readonly init: { readonly headers: Headers }
+  readonly tally: RequestTally
 }
 
 /**
@@ -12,8 +17,36 @@ export interface InstantAnswer {
  * to send a small file.
  */
 export interface InstantAnswers {
-  /** Null: the request has to be looked at as any other. */
-  find(request: Request): InstantAnswer | null
+  /** `now` is in milliseconds that only grow. Null: the request has to be looked at as any other. */
+  find(request: Request, now: number): InstantAnswer | null
   /** Told of each that was sent, and how long it took. */
   sent(seconds: number): void
 }
+
+/** Counts what was answered at once, and tells the log of it. */
+export class InstantRecord {
+  readonly #log: Logger
+  readonly #metrics: Metrics
+  readonly #route: Route
+  #held: Held | null = null
+
+  constructor(log: Logger, metrics: Metrics, route: Route) {
+    this.#log = log
+    this.#metrics = metrics
+    this.#route = route
+  }
+
+  sent({ tally }: InstantAnswer, seconds: number): void {
+    this.#held ??= hold(this.#metrics, this.#route)
+    this.#held.requests.inc()
+    this.#held.seconds.add(seconds)
+    this.#log.sameRequest(tally, Math.round(seconds * 10_000) / 10)
+  }
+}
+
+type Held = ReturnType<typeof hold>
+
+const hold = ({ httpRequests, httpSeconds }: Metrics, route: Route) => ({
+  requests: httpRequests.of({ route, code: 200 }),
+  seconds: httpSeconds.of({ route }),
+})

@@ -3,9 +3,9 @@ import { RegistryError } from "../oci/error.ts"
 import type { Route } from "../telemetry/labels.ts"
 import type { Logger } from "../telemetry/log.ts"
 import type { Metrics } from "../telemetry/metrics.ts"
-import { type Answer, recordAccess, recordInstant } from "./access.ts"
+import { type Answer, recordAccess } from "./access.ts"
 import { errorResponse, internalError } from "./error.ts"
-import type { InstantAnswers } from "./instant.ts"
+import { type InstantAnswers, InstantRecord } from "./instant.ts"
 import { refuseTaken } from "./port-check.ts"
 import type { TlsCredentials } from "./tls/credentials.ts"
 
@@ -112,6 +112,7 @@ const isTaken = (error: unknown): boolean => error instanceof Error && "code" in
 function serve(options: ListenOptions, state: ListenerState) {
   const { credentials, hostname, port, handle, log, maxConcurrent, metrics, openFiles = PLENTY, route, stall } = options
   const mustClose = () => state.isRetired || openFiles.areScarce
+  const answerInstantly = instantly(options)
   const send = (exchange: Exchange, response: Response): Response => {
     if (mustClose()) response.headers.set("connection", "close")
     const answer = { response, length: response.headers.get("content-length") }
@@ -130,7 +131,7 @@ function serve(options: ListenOptions, state: ListenerState) {
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // Not async: an answer that is there at once is sent at once, which is cheaper for small ones
     fetch: (incoming, server) => {
-      const known = mustClose() ? null : answerInstantly(options, incoming, server)
+      const known = mustClose() ? null : answerInstantly(incoming, server)
       if (known !== null) return known
       const exchange = new Exchange(server, incoming)
       const request = withHost(incoming)
@@ -147,22 +148,22 @@ function serve(options: ListenOptions, state: ListenerState) {
   })
 }
 
-/** Null: the request takes the usual way. */
-function answerInstantly(
-  { instant, log, metrics, route, stall }: ListenOptions,
-  request: Request,
-  server: Bun.Server<undefined>,
-): Response | null {
-  if (instant === undefined || server.pendingRequests > stall.patientRequests) return null
-  const startedAt = performance.now()
-  const known = instant.find(request)
-  if (known === null) return null
-  server.timeout(request, stall.idleSeconds)
-  const response = new Response(known.bytes, { headers: known.headers })
-  const seconds = (performance.now() - startedAt) / 1000
-  instant.sent(seconds)
-  if (metrics !== null) recordInstant({ log, metrics, route: route ?? null }, known, seconds)
-  return response
+/** Gives null where the request takes the usual way. */
+function instantly({ instant, log, metrics, route = "other", stall }: ListenOptions) {
+  if (instant === undefined) return () => null
+  const record = metrics === null ? null : new InstantRecord(log, metrics, route)
+  return (request: Request, server: Bun.Server<undefined>): Response | null => {
+    if (server.pendingRequests > stall.patientRequests) return null
+    const startedAt = performance.now()
+    const known = instant.find(request, startedAt)
+    if (known === null) return null
+    server.timeout(request, stall.idleSeconds)
+    const response = new Response(known.body, known.init)
+    const seconds = (performance.now() - startedAt) / 1000
+    instant.sent(seconds)
+    record?.sent(known, seconds)
+    return response
+  }
 }
 
 /** A request that is being answered. */

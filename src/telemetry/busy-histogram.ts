@@ -10,12 +10,27 @@ interface BusyHistogramOptions<Label extends string> {
   readonly registers: Registry[]
 }
 
-interface Tally<Label extends string> {
+class Tally<Label extends string> {
   readonly labels: Labels<Label>
+  readonly #bounds: readonly number[]
   /** One for each bound, without those of the buckets below. */
   readonly counts: number[]
-  count: number
-  sum: number
+  count = 0
+  sum = 0
+
+  constructor(labels: Labels<Label>, bounds: readonly number[]) {
+    this.labels = labels
+    this.#bounds = bounds
+    this.counts = bounds.map(() => 0)
+  }
+
+  add(value: number): void {
+    this.count += 1
+    this.sum += value
+    let bucket = 0
+    while (value > (this.#bounds[bucket] ?? Number.POSITIVE_INFINITY)) bucket += 1
+    if (bucket < this.counts.length) this.counts[bucket] = (this.counts[bucket] ?? 0) + 1
+  }
 }
 
 /** A histogram of what every request takes. As BusyCounter, but prom-client can be told nothing in bulk: the numbers are here. */
@@ -29,17 +44,17 @@ export class BusyHistogram<Label extends string> extends Histogram<Label> {
     const { buckets, help, labelNames, name } = options
     this.#about = { name, help }
     this.#bounds = buckets
-    this.#tallies = new ByLabels(labelNames, (labels) => ({ labels, counts: buckets.map(() => 0), count: 0, sum: 0 }))
+    this.#tallies = new ByLabels(labelNames, (labels) => new Tally(labels, buckets))
   }
 
   /** In place of `observe`. */
   add(labels: Labels<Label>, value: number): void {
-    const tally = this.#tallies.of(labels)
-    tally.count += 1
-    tally.sum += value
-    let bucket = 0
-    while (value > (this.#bounds[bucket] ?? Number.POSITIVE_INFINITY)) bucket += 1
-    if (bucket < tally.counts.length) tally.counts[bucket] = (tally.counts[bucket] ?? 0) + 1
+    this.of(labels).add(value)
+  }
+
+  /** For who has the same labels again and again. Shown from now on, if only as 0. */
+  of(labels: Labels<Label>): Pick<Tally<Label>, "add"> {
+    return this.#tallies.of(labels)
   }
 
   /** Behind everything that prom-client shows of a histogram; its declarations leave this out. */

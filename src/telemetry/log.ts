@@ -1,29 +1,26 @@
 import { callerOf } from "./caller.ts"
-import { Floods } from "./floods.ts"
+import { Delayed } from "./delayed.ts"
+import { Floods, MAX_LINES } from "./floods.ts"
 import { Repeats } from "./repeats.ts"
+import type { RequestFields, RequestTally } from "./request-tally.ts"
 
 export const LEVELS = ["debug", "info", "warn", "error"] as const
 export type Level = (typeof LEVELS)[number]
 export type Fields = Readonly<Record<string, unknown>>
 
-/** What is told of an answer. */
-export interface RequestFields {
-  readonly method: string
-  readonly path: string
-  readonly status: number
-  readonly bytes: number
-  readonly ms: number
-}
-
 export interface Logger {
   /** The line "request" at level info: of no other are there so many, so it is made in a way of its own. */
   request(fields: RequestFields): void
+  /** One more that is like others of this second: the first few have lines of their own, the rest has one together. */
+  sameRequest(tally: RequestTally, ms: number): void
   debug(message: string, fields?: Fields): void
   info(message: string, fields?: Fields): void
   /** `cause`: what is to blame, such as a host that is away. One message about it is written once a minute. */
   warn(message: string, fields?: Fields, cause?: string | null): void
   /** As `warn`. */
   error(message: string, fields?: Fields, cause?: string | null): void
+  /** Writes at once what waits for the end of its second. */
+  tellRest(): void
 }
 
 export interface LineOptions {
@@ -56,7 +53,8 @@ export function createLogger(options: LoggerOptions): Logger {
   const { writeLater = (line: () => string) => write(line()) } = options
   const { later = (run, ms) => void setTimeout(run, ms).unref() } = options
   const repeats = new Repeats(now)
-  const floods = new Floods({ now, later })
+  const rest = new Delayed(later)
+  const floods = new Floods({ now, later: (run, ms) => rest.add(run, ms) })
   const isWanted = (entryLevel: Level) => LEVELS.indexOf(entryLevel) >= LEVELS.indexOf(level())
   /** How often it was left out before; null: leave it out. Who looks for a fault wants all of it. */
   const leftOut = (entryLevel: Level, message: string, cause: string | null) => {
@@ -85,7 +83,17 @@ export function createLogger(options: LoggerOptions): Logger {
     if (!isPlaced("info")) return writeLater(() => requestLine(options, fields, ms))
     write(formatLine(options, "info", REQUEST, { ...callerOf(request), ...fields }, ms))
   }
-  return { request, debug: emit("debug"), info: emit("info"), warn: emit("warn"), error: emit("error") }
+  const sameRequest = (tally: RequestTally, ms: number) => {
+    if (!isWanted("info")) return
+    if (level() === "debug" || tally.written < MAX_LINES) {
+      tally.written += 1
+      request(tally.fields(ms))
+    } else if (tally.leaveOut(ms)) {
+      rest.add(() => write(formatLine(options, "info", REQUEST, { ...tally.takeLeftOut() })), SECOND_MS)
+    }
+  }
+  const [debug, info, warn, error] = [emit("debug"), emit("info"), emit("warn"), emit("error")]
+  return { request, sameRequest, debug, info, warn, error, tellRest: () => rest.runAll() }
 }
 
 /** What clients may cause without end; at level info they have a line for each request anyway. */
@@ -104,6 +112,7 @@ export function formatLine(
 }
 
 const REQUEST = "request"
+const SECOND_MS = 1000
 
 /** The same as `formatLine` gives, in a quarter of the time. The method is one of those that there are, so it is short. */
 export function requestLine(options: LineOptions, fields: RequestFields, ms: number): string {

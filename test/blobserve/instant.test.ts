@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { type FileServer, startFiles } from "../helpers/files.ts"
+import { freePort } from "../helpers/free-port.ts"
 import { image } from "../helpers/images.ts"
+import { samples } from "../helpers/metrics.ts"
 import { rawLayer } from "../helpers/tar-entries.ts"
 import { until } from "../helpers/until.ts"
 import { startUpstream, type UpstreamServer } from "../helpers/upstream-server.ts"
@@ -11,6 +13,7 @@ const DATE = 1_600_000_000
 describe.each(["source", "binary"] as const)("a file that is asked for again and again, from %s", (mode) => {
   let upstream: UpstreamServer
   let server: FileServer
+  let metrics: string
 
   const repos = () => ({
     [`${upstream.host}/lab/plain`]: { layers: "all" },
@@ -25,7 +28,9 @@ describe.each(["source", "binary"] as const)("a file that is asked for again and
     upstream = startUpstream()
     const made = await image({ layers: [rawLayer([{ name: "index.html", content: PAGE, mtime: DATE }])] })
     for (const name of ["plain", "cors", "vars"]) upstream.add(`lab/${name}`, "1", made)
-    server = await startFiles({ mode, isFollowing: true, blobserve: { repos: repos() } })
+    metrics = `127.0.0.1:${freePort()}`
+    const config = { prometheusAddr: metrics }
+    server = await startFiles({ mode, isFollowing: true, blobserve: { repos: repos() }, config })
     for (const name of ["plain", "cors", "vars"]) await untilVerified(name)
   })
   afterAll(async () => {
@@ -74,14 +79,20 @@ describe.each(["source", "binary"] as const)("a file that is asked for again and
     }
   })
 
-  test("has a line and a count for each answer", async () => {
-    const path = at("plain")
-    await server.get(path)
-    const lines = () => server.logs.filter((line) => line["message"] === "request" && line["path"] === path)
-    const before = lines().length
-    for (let count = 0; count < 20; count += 1) await server.get(path)
-    await until(() => lines().length >= before + 20)
+  const answered = async () => {
+    const text = await (await fetch(`http://${metrics}/metrics`)).text()
+    return samples(text).get('http_server_requests_total{method="get",code="200"}') ?? 0
+  }
 
+  test("has a count for each answer, and each stands in the log, alone or with others", async () => {
+    const path = at("plain").replace(":1/", ":1/__files__/") // nothing was told of it before
+    const lines = () => server.logs.filter((line) => line["message"] === "request" && line["path"] === path)
+    const told = () => lines().reduce((sum, { repeated = 1 }) => sum + Number(repeated), 0)
+    const before = await answered()
+    for (let asked = 0; asked < 200; asked += 1) await (await server.get(path)).text()
+    await until(() => told() >= 200)
+
+    expect([told(), await answered()]).toEqual([200, before + 200])
     expect(lines().at(-1)).toMatchObject({ level: "info", method: "GET", status: 200, bytes: PAGE.length })
     expect(Number(lines().at(-1)?.["ms"])).toBeWithin(0, 10_000)
   })

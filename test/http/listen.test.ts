@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import { type Listener, type ListenOptions, listen } from "../../src/http/server.ts"
 import { createLogger } from "../../src/telemetry/log.ts"
+import { RequestTally } from "../../src/telemetry/request-tally.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 import { until } from "../helpers/until.ts"
 
@@ -40,7 +41,9 @@ describe("listen()", () => {
   })
 
   describe("what is known before", () => {
-    const answer = { bytes: new TextEncoder().encode("known"), headers: new Headers(), path: "/known" }
+    const body = new Blob(["known"])
+    const tally = new RequestTally({ method: "GET", path: "/known", status: 200, bytes: body.size })
+    const answer = { body, init: { headers: new Headers() }, tally }
 
     /** Gives what was answered, whether the connection stays, and how many instant answers were sent. */
     async function askWith(options: Partial<ListenOptions>, prepare: (listener: Listener) => void = () => {}) {

@@ -1,6 +1,7 @@
 import { describe, expect, setSystemTime, test } from "bun:test"
 import fc from "fast-check"
 import { createLogger, type Fields, formatLine, requestLine } from "../../src/telemetry/log.ts"
+import { RequestTally } from "../../src/telemetry/request-tally.ts"
 
 function lineOf(fields: Fields, format: "json" | "text" = "json"): string {
   const lines: string[] = []
@@ -112,6 +113,50 @@ describe("createLogger()", () => {
     time.now = 1000
     log.error("fails", { at: time.now })
     expect(lines.at(-1)).toMatchObject({ at: 1000 })
+  })
+
+  describe("requests that are like others of the same second", () => {
+    function asked(level: "debug" | "info" | "warn", times: number) {
+      const lines: Record<string, unknown>[] = []
+      const timers: (() => void)[] = []
+      const write = (line: string) => void lines.push(JSON.parse(line))
+      const later = (run: () => void) => void timers.push(run)
+      const log = createLogger({ format: "json", version: "1", level: () => level, write, later })
+      const tally = new RequestTally({ method: "GET", path: "/a", status: 200, bytes: 3 })
+      for (let ms = 1; ms <= times; ms += 1) log.sameRequest(tally, ms)
+      const told = () => lines.splice(0).map(({ ms, repeated }) => [ms, repeated])
+      return { lines, log, tally, timers, told }
+    }
+    const FIRST = Array.from({ length: 10 }, (_, index) => [index + 1, undefined])
+
+    test("have ten lines of their own, and then one together, with the slowest", () => {
+      const { lines, log, tally, timers, told } = asked("info", 50)
+
+      expect(lines[0]).toMatchObject({ message: "request", method: "GET", path: "/a", status: 200, bytes: 3 })
+      expect(told()).toEqual(FIRST)
+      timers.shift()?.()
+      expect(lines[0]).toMatchObject({ message: "request", method: "GET", path: "/a", status: 200, bytes: 3 })
+      expect(told()).toEqual([[50, 40]])
+      log.sameRequest(tally, 7)
+      log.sameRequest(tally, 5)
+      timers.shift()?.()
+      expect(told()).toEqual([[7, 2]])
+      expect(timers).toEqual([])
+    })
+
+    test("are told at the end, once", () => {
+      const { log, timers, told } = asked("info", 12)
+      log.tellRest()
+      log.tellRest()
+      for (const run of timers) run()
+
+      expect(told()).toEqual([...FIRST, [12, 2]])
+    })
+
+    test("are all told at level debug, and none above info", () => {
+      expect(asked("debug", 30).told()).toEqual(Array.from({ length: 30 }, (_, index) => [index + 1, undefined]))
+      expect(asked("warn", 30)).toMatchObject({ lines: [], timers: [] })
+    })
   })
 
   describe("the same trouble of the same cause", () => {

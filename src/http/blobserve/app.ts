@@ -2,7 +2,7 @@ import { Elysia } from "elysia"
 import { RegistryError } from "../../oci/error.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
 import type { InstantAnswers } from "../instant.ts"
-import { asksForAll, respond } from "../respond.ts"
+import { respond } from "../respond.ts"
 import type { Caller, Handle } from "../server.ts"
 import { swaggerApp } from "../swagger/app.ts"
 import { filesDocumentation } from "../swagger/files-documentation.ts"
@@ -27,10 +27,10 @@ export interface BlobserveApp {
 export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
   const callers = new WeakMap<Request, Caller>()
   const explore = createExplorer(options)
-  let hot = { of: options.served(), answers: new HotAnswers(options.clock) }
+  let hot = { of: options.served(), answers: new HotAnswers() }
   const currentHot = (): HotAnswers => {
     const of = options.served()
-    if (hot.of !== of) hot = { of, answers: new HotAnswers(options.clock) }
+    if (hot.of !== of) hot = { of, answers: new HotAnswers() }
     return hot.answers
   }
   const app = new Elysia({ name: "blobserve", normalize: false, handler: { standardHostname: false } })
@@ -48,16 +48,18 @@ export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
     count(options.metrics, { method, code: response.status }, (performance.now() - startedAt) / 1000)
     return response
   }
+  let held: ReturnType<typeof hold> | null = null
   const instant: InstantAnswers = {
-    find: (request) => {
-      const known = currentHot().find(request)
-      return known !== null && asksForAll(request) ? known.answer : null
+    find: (request, now) => currentHot().instant(request, now),
+    sent: (seconds) => {
+      held ??= hold(options.metrics)
+      held.requests.inc()
+      held.seconds.add(seconds)
     },
-    sent: (seconds) => count(options.metrics, SENT, seconds),
   }
   const handle: Handle = (request, caller) => {
     const startedAt = performance.now()
-    const known = currentHot().find(request)
+    const known = currentHot().find(request, options.clock.now())
     const response = known === null ? all(request, caller) : again(known, { request, caller }, options)
     if (!(response instanceof Promise)) return sent(request, response, startedAt)
     return response.then((answered) => sent(request, answered, startedAt))
@@ -67,8 +69,11 @@ export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
 
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 
-/** How an instant answer is counted. */
-const SENT = { method: "get", code: 200 } as const
+/** Where instant answers are counted. */
+function hold({ filesRequests, filesSeconds }: Metrics) {
+  const labels = { method: "get", code: 200 }
+  return { requests: filesRequests.of(labels), seconds: filesSeconds.of(labels) }
+}
 
 /** Under the names that the original's dashboards ask for. */
 function count(
@@ -105,7 +110,7 @@ async function answer({ request, caller, hot }: Asked, options: BlobserveAppOpti
     if (located.kind === "needs-slash") return toDirectory(request.url)
     if (located.kind === "absent") throw noSuchFile(target, located.path, repository.layers)
     const found = { target, repository, file: located.file, path: located.path }
-    hot.remember(request, found)
+    hot.remember(request, found, options.clock.now())
     return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options), wait })
   })
   // ws-proxy compares this body to tell that it should try again
@@ -118,7 +123,7 @@ function again(
   options: BlobserveAppOptions,
 ): Response | Promise<Response> {
   const { request } = asked
-  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.headers, { refuse: refusalText })
+  if (hot.answer !== null) return respond(request, hot.file.blob, hot.answer.init.headers, { refuse: refusalText })
   return presentFile({ ...hot, request, isTrusted: isTrusted(asked, options), wait: request.signal })
 }
 

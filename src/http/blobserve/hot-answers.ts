@@ -1,6 +1,7 @@
-import type { Clock } from "../../lib/clock.ts"
+import { RequestTally } from "../../telemetry/request-tally.ts"
 import type { InstantAnswer } from "../instant.ts"
 import { pathOf } from "../path-of.ts"
+import { asksForAll } from "../respond.ts"
 import { type Presented, sameHeaders } from "./present.ts"
 import { isUpgrade } from "./upgrade.ts"
 
@@ -33,41 +34,39 @@ class Generation {
 
 /** Small files that are asked for again and again: for a second at most, nothing about them is worked out anew. */
 export class HotAnswers {
-  readonly #clock: Clock
   #latest = new Generation(0)
   #before = this.#latest
 
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  find(request: Request): Hot | null {
-    const { url } = request
-    const hot = this.#in(this.#latest, url) ?? this.#in(this.#before, url)
+  /** `now` is in milliseconds that only grow, here as below. */
+  find(request: Request, now: number): Hot | null {
+    const hot = this.#at(request.url, now)
     if (hot === null) return null
     const isRead = request.method === "GET" || request.method === "HEAD"
     return isRead && !isUpgrade(request) ? hot : null
   }
 
-  #in({ known, until }: Generation, url: string): Hot | null {
-    const hot = known.get(url)
-    return hot === undefined || this.#clock.now() >= until ? null : hot
+  /** For who asks for all of a file. Apart from `find`, because what it does besides takes as long as to answer. */
+  instant(request: Request, now: number): InstantAnswer | null {
+    const answer = this.#at(request.url, now)?.answer ?? null
+    return answer !== null && asksForAll(request) && !isUpgrade(request) ? answer : null
+  }
+
+  #at(url: string, now: number): Hot | null {
+    return inGeneration(this.#latest, url, now) ?? inGeneration(this.#before, url, now)
   }
 
   /** Only what is complete, and in memory. */
-  remember(request: Request, found: Found): void {
+  remember(request: Request, found: Found, now: number): void {
     const { url } = request
     const { blob, isVerified } = found.file
-    if (!isVerified || blob.kind !== "bytes" || this.#in(this.#latest, url) !== null) return
+    if (!isVerified || blob.kind !== "bytes" || inGeneration(this.#latest, url, now) !== null) return
     const bytes = blob.bytes.byteLength + 2 * url.length + EXTRA_BYTES
-    const { known } = this.#withRoom(bytes)
+    const { known } = this.#withRoom(bytes, now)
     const headers = sameHeaders({ ...found, request })
-    const answer = headers === null ? null : { bytes: blob.bytes, headers, path: pathOf(url) }
-    known.set(url, { ...found, answer })
+    known.set(url, { ...found, answer: headers === null ? null : instantAnswer(url, blob.bytes, headers) })
   }
 
-  #withRoom(bytes: number): Generation {
-    const now = this.#clock.now()
+  #withRoom(bytes: number, now: number): Generation {
     if (now >= this.#latest.until || this.#latest.bytes + bytes > HOT_BYTES) {
       this.#before = this.#latest
       this.#latest = new Generation(now + HOT_MS)
@@ -75,4 +74,13 @@ export class HotAnswers {
     this.#latest.bytes += bytes
     return this.#latest
   }
+}
+
+function inGeneration({ known, until }: Generation, url: string, now: number): Hot | null {
+  return now < until ? (known.get(url) ?? null) : null
+}
+
+function instantAnswer(url: string, bytes: Uint8Array<ArrayBuffer>, headers: Headers): InstantAnswer {
+  const tally = new RequestTally({ method: "GET", path: pathOf(url), status: 200, bytes: bytes.byteLength })
+  return { body: new Blob([bytes]), init: { headers }, tally }
 }
