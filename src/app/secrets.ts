@@ -94,8 +94,8 @@ async function watch<Value>(
   })
 }
 
-/** Files of secrets often end with a line break that is not part of the secret. */
-function parsePassword(text: string): string {
+/** Files of secrets often end with a line break that is not part of the secret. Throws for an empty one. */
+export function parsePassword(text: string): string {
   const password = text.replace(/\r?\n$/, "")
   if (password === "") throw new TypeError("it is empty")
   return password

@@ -12,11 +12,11 @@ export const config: Command = async ([verb, ...args], io) => {
   throw unknownCommand(verb, ["check", "schema"], "config ")
 }
 
-const check: Command = async (args, { out }) => {
+const check: Command = async (args, { err, out }) => {
   const { positionals } = readArguments(args, {}, ["config.json"])
   const config = await loadConfig(positionals[0] ?? "")
   const { file, registry } = config
-  await checkFiles(config)
+  for (const problem of await checkFiles(config)) err(`Warning: ${problem}\n`)
   const specs = registry?.fixedSpecs ?? null
   const count = specs === null ? null : parseSpecs(specs, await Bun.file(specs).text()).size
   out(`${file} is valid${count === null ? "" : `, and so are the ${count} specs in ${specs}`}\n`)

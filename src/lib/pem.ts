@@ -15,9 +15,12 @@ export function readCertificate(file: string, text: string): X509Certificate {
   }
 }
 
-/** The same text, if authorities can be read from it. */
+/**
+ * The same text, if every authority in it can be read: TLS would trust those before one that cannot, and none after it.
+ * Throws an error that names the file.
+ */
 export function checkedAuthorities(file: string, text: string): string {
-  readCertificate(file, text)
+  for (const authority of certificatesIn(text)) readCertificate(file, authority)
   return text
 }
 

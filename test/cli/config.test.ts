@@ -1,7 +1,8 @@
-import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { writeFileSync } from "node:fs"
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { configSchema } from "../../src/config/schema.ts"
+import { type Authority, createAuthority } from "../helpers/certificates.ts"
 import { runBinary } from "../helpers/run-binary.ts"
 import { tempDir } from "../helpers/temp-dir.ts"
 
@@ -82,6 +83,97 @@ describe("config check", () => {
     )
     expect(missing.err).toContain("missing.json")
     expect([wrong.code, missing.code]).toEqual([1, 1])
+  })
+})
+
+describe("config check reads the files that the configuration names", () => {
+  const UPSTREAM = { username: "bot", passwordFile: "password" }
+  const PROVIDER = { addr: "ws-manager:8080", tls: { ca: "ca.crt", crt: "client.crt", key: "client.key" } }
+
+  /** In a directory with files that can be used, but for `files`. */
+  async function check(
+    registry: Readonly<Record<string, unknown>>,
+    files: Readonly<Record<string, string>> = {},
+    top: Readonly<Record<string, unknown>> = {},
+  ) {
+    const dir = tempDir()
+    const { crt, key } = await authority.issue("client")
+    const good = {
+      "ca.crt": authority.pem + authority.pem,
+      "client.crt": readFileSync(crt, "utf8"),
+      "client.key": readFileSync(key, "utf8"),
+      password: "secret\n",
+      "auths.json": "{}",
+    }
+    for (const [name, content] of Object.entries({ ...good, ...files })) writeFileSync(join(dir, name), content)
+    const file = join(dir, "config.json")
+    writeFileSync(file, JSON.stringify({ registry, ...top }))
+    const { code, err } = await runBinary(["config", "check", file])
+    return { code, err: err.replaceAll(`${dir}/`, "") }
+  }
+
+  let authority: Authority
+
+  beforeAll(async () => {
+    authority = await createAuthority()
+  })
+
+  const REDIS = { redis: { enabled: true, singleHostAddr: "redis:6379", useTLS: true, ca: "ca.crt" } }
+  const BROKEN = `-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n`
+
+  test("and finds nothing wrong with good ones", async () => {
+    const upstreams = { "a.example": { ...UPSTREAM, ca: "ca.crt" } }
+    const registry = { upstreams, remoteSpecProvider: PROVIDER, ...REDIS }
+
+    expect(await check(registry, {}, { dockerAuth: "auths.json" })).toEqual({ code: 0, err: "" })
+  })
+
+  test.each<[string, Record<string, unknown>, Record<string, string>, string]>([
+    ["an empty password", { upstreams: { "a.example": UPSTREAM } }, { password: "\n" }, "passwordFile of a.example"],
+    [
+      "an authority that is none",
+      { upstreams: { "a.example": { ca: "ca.crt" } } },
+      { "ca.crt": "x" },
+      "ca.crt: it holds no",
+    ],
+    ["an authority of Redis", REDIS, { "ca.crt": "x" }, "ca.crt: it holds no PEM certificate"],
+    [
+      "a key of a provider",
+      { remoteSpecProvider: PROVIDER },
+      { "client.key": "x" },
+      "client.key: it holds no private key",
+    ],
+  ])("and refuses %s", async (_, registry, files, problem) => {
+    const { code, err } = await check(registry, files)
+
+    expect(err).toContain(problem)
+    expect(code).toBe(1)
+  })
+
+  test("and refuses a bundle of which one certificate cannot be read, because those behind it would not be trusted", async () => {
+    const { code, err } = await check(
+      { upstreams: { "a.example": { ca: "ca.crt" } } },
+      { "ca.crt": authority.pem + BROKEN + authority.pem },
+    )
+
+    expect(err).toContain("ca.crt: it holds a certificate that cannot be read")
+    expect(code).toBe(1)
+  })
+
+  test("and warns of an entry of dockerAuth that nothing is sent for", async () => {
+    const auths = { auths: { "a.example": { auth: "no base64!" } } }
+    const { code, err } = await check({}, { "auths.json": JSON.stringify(auths) }, { dockerAuth: "auths.json" })
+
+    expect(err).toStartWith("Warning: Cannot use an entry of dockerAuth, auths.json, nothing is sent for it: ")
+    expect(err).toContain("a.example")
+    expect(code).toBe(0)
+  })
+
+  test("and refuses a dockerAuth that is no JSON", async () => {
+    const { code, err } = await check({}, { "auths.json": "{" }, { dockerAuth: "auths.json" })
+
+    expect(err).toContain("Cannot use dockerAuth, auths.json")
+    expect(code).toBe(1)
   })
 })
 

@@ -1,5 +1,5 @@
 import { createSecureContext } from "node:tls"
-import { certificatesIn, readCertificate, readPrivateKey } from "../../lib/pem.ts"
+import { certificatesIn, checkedAuthorities, readCertificate, readPrivateKey } from "../../lib/pem.ts"
 
 /** Where the certificates of a port are. */
 export interface TlsFiles {
@@ -33,8 +33,7 @@ export function parseCredentials(files: TlsFiles, texts: readonly string[]): Tls
     throw new Error(
       `Cannot use ${files.key}: it is not the key of the first certificate in ${files.crt}; the server's own certificate has to come first, those that signed it after it`,
     )
-  if (files.clientCA !== null)
-    for (const authority of certificatesIn(clientCA ?? "")) readCertificate(files.clientCA, authority)
+  if (files.clientCA !== null) checkedAuthorities(files.clientCA, clientCA ?? "")
   try {
     createSecureContext({ cert, key, ...(clientCA === null ? {} : { ca: clientCA }) })
   } catch (cause) {
