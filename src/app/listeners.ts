@@ -66,7 +66,7 @@ export function listenBlobserve(
   { handle, instant }: BlobserveApp,
   ports: Ports,
 ): Listener {
-  const listener = listen({ ...serviceOptions(handle, ports), hostname, port, instant, route: "file" })
+  const listener = listen({ ...serviceOptions(handle, ports), hostname, port, instant, route: instant.route })
   ports.tools.log.info("blob HTTP server listening", { addr: joinAddress(hostname, listener.port) })
   return listener
 }

@@ -57,7 +57,7 @@ export function recordAccess(
 
 const secondsSince = (startedAt: number): number => (performance.now() - startedAt) / 1000
 /** In milliseconds, to a tenth. */
-const tenths = (seconds: number): number => Math.round(seconds * 10_000) / 10
+export const tenths = (seconds: number): number => Math.round(seconds * 10_000) / 10
 
 interface Answered {
   readonly route: Route

@@ -38,7 +38,7 @@ export interface ListenOptions {
   readonly mayShare: boolean
   /** Absent: plain HTTP. */
   readonly credentials?: TlsCredentials
-  /** What all requests of the port are counted as; without it, their path tells. */
+  /** What all requests of the port that `handle` answers are counted as; without it, their path tells. */
   readonly route?: Route
 }
 
@@ -149,9 +149,9 @@ function serve(options: ListenOptions, state: ListenerState) {
 }
 
 /** Gives null where the request takes the usual way. */
-function instantly({ instant, log, metrics, route = "other", stall }: ListenOptions) {
+function instantly({ instant, log, metrics, stall }: ListenOptions) {
   if (instant === undefined) return () => null
-  const record = metrics === null ? null : new InstantRecord(log, metrics, route)
+  const record = metrics === null ? null : new InstantRecord(log, metrics, instant.route)
   return (request: Request, server: Bun.Server<undefined>): Response | null => {
     if (server.pendingRequests > stall.patientRequests) return null
     const startedAt = performance.now()

@@ -1,6 +1,6 @@
 /** So many lines of one message in one second are written. */
-export const MAX_LINES = 10
-const WINDOW_MS = 1000
+const MAX_LINES = 10
+export const WINDOW_MS = 1000
 /** So that messages cannot fill the memory. */
 const MAX_MESSAGES = 1000
 

@@ -1,6 +1,6 @@
 import { callerOf } from "./caller.ts"
 import { Delayed } from "./delayed.ts"
-import { Floods, MAX_LINES } from "./floods.ts"
+import { Floods, WINDOW_MS } from "./floods.ts"
 import { Repeats } from "./repeats.ts"
 import type { RequestFields, RequestTally } from "./request-tally.ts"
 
@@ -11,7 +11,7 @@ export type Fields = Readonly<Record<string, unknown>>
 export interface Logger {
   /** The line "request" at level info: of no other are there so many, so it is made in a way of its own. */
   request(fields: RequestFields): void
-  /** One more that is like others of this second: the first few have lines of their own, the rest has one together. */
+  /** One more of the same: the first few have lines of their own, the rest of a second has one together. */
   sameRequest(tally: RequestTally, ms: number): void
   debug(message: string, fields?: Fields): void
   info(message: string, fields?: Fields): void
@@ -85,18 +85,18 @@ export function createLogger(options: LoggerOptions): Logger {
   }
   const sameRequest = (tally: RequestTally, ms: number) => {
     if (!isWanted("info")) return
-    if (level() === "debug" || tally.written < MAX_LINES) {
-      tally.written += 1
-      request(tally.fields(ms))
-    } else if (tally.leaveOut(ms)) {
-      rest.add(() => write(formatLine(options, "info", REQUEST, { ...tally.takeLeftOut() })), SECOND_MS)
-    }
+    if (level() === "debug" || tally.admits()) request(tally.fields(ms))
+    else if (tally.leaveOut(ms)) rest.add(() => tellLeftOut(tally), WINDOW_MS)
+  }
+  const tellLeftOut = (tally: RequestTally) => {
+    const fields = { ...tally.takeLeftOut() }
+    if (isWanted("info")) write(formatLine(options, "info", REQUEST, fields))
   }
   const [debug, info, warn, error] = [emit("debug"), emit("info"), emit("warn"), emit("error")]
   return { request, sameRequest, debug, info, warn, error, tellRest: () => rest.runAll() }
 }
 
-/** What clients may cause without end; at level info they have a line for each request anyway. */
+/** What clients may cause without end, besides the lines of their requests. */
 const isTrouble = (level: Level): boolean => level === "warn" || level === "error"
 
 /** One entry as it is now, with its line break. `ms` is when it happened, since the epoch. */
@@ -112,7 +112,6 @@ export function formatLine(
 }
 
 const REQUEST = "request"
-const SECOND_MS = 1000
 
 /** The same as `formatLine` gives, in a quarter of the time. The method is one of those that there are, so it is short. */
 export function requestLine(options: LineOptions, fields: RequestFields, ms: number): string {

@@ -7,10 +7,13 @@ export interface RequestFields {
   readonly ms: number
 }
 
-/** How often the same request was answered in the same way within a second. */
+/** So many of its requests have lines of their own. */
+const MAX_LINES = 10
+
+/** How often one answer was sent. Lives as long as the answer, which is a second at most. */
 export class RequestTally {
   readonly #about: Omit<RequestFields, "ms">
-  written = 0
+  #admitted = 0
   #leftOut = 0
   #slowestMs = 0
 
@@ -20,6 +23,13 @@ export class RequestTally {
 
   fields(ms: number): RequestFields {
     return { ...this.#about, ms }
+  }
+
+  /** True: write it. */
+  admits(): boolean {
+    if (this.#admitted === MAX_LINES) return false
+    this.#admitted += 1
+    return true
   }
 
   /** True for the first since `takeLeftOut`. */

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { type FileServer, startFiles } from "../helpers/files.ts"
 import { freePort } from "../helpers/free-port.ts"
 import { image } from "../helpers/images.ts"
@@ -106,5 +106,51 @@ describe.each(["source", "binary"] as const)("a file that is asked for again and
     expect((await server.get(at("plain"))).status).toBe(403)
     server.configure({ repos: repos() })
     await until(async () => (await server.get(anew(at("plain")))).status === 200)
+  })
+})
+
+describe("the log of the program at its usual level", () => {
+  let upstream: UpstreamServer
+  let server: FileServer
+  let path: string
+
+  beforeEach(async () => {
+    upstream = startUpstream()
+    upstream.add("lab/plain", "1", await image({ layers: [rawLayer([{ name: "a.txt", content: PAGE }])] }))
+    const repos = { [`${upstream.host}/lab/plain`]: { layers: "all" } }
+    server = await startFiles({ mode: "binary", level: "info", blobserve: { repos } })
+    path = `/${upstream.host}/lab/plain:1/a.txt`
+    await until(async () => (await server.get(`${path}?first`)).headers.get("cache-control") !== "no-store")
+    const before = server.logs.length
+    await server.get("/-/last")
+    await until(() => server.logs.slice(before).some((line) => line["path"] === "/-/last"))
+    server.logs.length = 0
+  })
+  afterEach(async () => {
+    await server.stop()
+    upstream.stop()
+  })
+
+  const lines = () => server.logs.filter((line) => line["path"] === path)
+  const told = () => lines().reduce((sum, { repeated = 1 }) => sum + Number(repeated), 0)
+  const ask = async (times: number) => {
+    for (let asked = 0; asked < times; asked += 1) await (await server.get(path)).text()
+  }
+
+  test("tells of many requests for one file in few lines", async () => {
+    await ask(400)
+    await until(() => told() === 400)
+
+    expect(lines().length).toBeLessThan(200)
+    const together = lines().findLast(({ repeated }) => repeated !== undefined)
+    expect(together).toMatchObject({ message: "request", method: "GET", status: 200, bytes: PAGE.length })
+    expect(Number(together?.["ms"])).toBeWithin(0, 10_000)
+  })
+
+  test("tells of all of them before the program ends", async () => {
+    await ask(60)
+    process.kill(server.pid ?? 0, "SIGTERM")
+
+    await until(() => told() === 60)
   })
 })

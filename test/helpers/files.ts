@@ -18,6 +18,8 @@ export interface FileServerOptions {
   readonly tuning?: Partial<Tuning>
   /** True: changes of the configuration's file are applied. The binary does so always. */
   readonly isFollowing?: boolean
+  /** Of the binary's log; absent: debug. */
+  readonly level?: "info"
   /** Put before the binary's command; it has to exec, so that the process stays the same. */
   readonly wrapper?: readonly string[]
 }
@@ -95,9 +97,10 @@ async function startSource(
 async function startBinary(
   file: string,
   logs: Record<string, unknown>[],
-  { config = {}, wrapper = [] }: FileServerOptions,
+  { config = {}, level, wrapper = [] }: FileServerOptions,
 ): Promise<Running> {
-  const child = Bun.spawn([...wrapper, BINARY, "-v", "run", file], { stderr: "pipe", stdout: "ignore" })
+  const verbose = level === undefined ? ["-v"] : []
+  const child = Bun.spawn([...wrapper, BINARY, ...verbose, "run", file], { stderr: "pipe", stdout: "ignore" })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const last = config["registry"] === undefined ? FILES : REGISTRY
   void readLog(child.stderr, (entry) => {

@@ -49,7 +49,7 @@ describe("listen()", () => {
     async function askWith(options: Partial<ListenOptions>, prepare: (listener: Listener) => void = () => {}) {
       const sent: number[] = []
       const find = ({ url }: Request) => (url.endsWith("/known") ? answer : null)
-      const instant = { find, sent: (seconds: number) => void sent.push(seconds) }
+      const instant = { route: "file" as const, find, sent: (seconds: number) => void sent.push(seconds) }
       const listener = listen({ ...OPTIONS, instant, hostname: "127.0.0.1", port: 0, ...options })
       try {
         prepare(listener)

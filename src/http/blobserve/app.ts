@@ -1,6 +1,7 @@
 import { Elysia } from "elysia"
 import { RegistryError } from "../../oci/error.ts"
 import type { Metrics } from "../../telemetry/metrics.ts"
+import { RequestCount } from "../../telemetry/request-count.ts"
 import type { InstantAnswers } from "../instant.ts"
 import { respond } from "../respond.ts"
 import type { Caller, Handle } from "../server.ts"
@@ -48,18 +49,16 @@ export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
     count(options.metrics, { method, code: response.status }, (performance.now() - startedAt) / 1000)
     return response
   }
-  let held: ReturnType<typeof hold> | null = null
+  const { filesRequests, filesSeconds } = options.metrics
+  const sentAtOnce = new RequestCount(() => ({ requests: filesRequests.of(SENT), seconds: filesSeconds.of(SENT) }))
   const instant: InstantAnswers = {
+    route: "file",
     find: (request, now) => currentHot().instant(request, now),
-    sent: (seconds) => {
-      held ??= hold(options.metrics)
-      held.requests.inc()
-      held.seconds.add(seconds)
-    },
+    sent: (seconds) => sentAtOnce.add(seconds),
   }
   const handle: Handle = (request, caller) => {
     const startedAt = performance.now()
-    const known = currentHot().find(request, options.clock.now())
+    const known = currentHot().find(request, startedAt)
     const response = known === null ? all(request, caller) : again(known, { request, caller }, options)
     if (!(response instanceof Promise)) return sent(request, response, startedAt)
     return response.then((answered) => sent(request, answered, startedAt))
@@ -69,11 +68,8 @@ export function blobserveApp(options: BlobserveAppOptions): BlobserveApp {
 
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 
-/** Where instant answers are counted. */
-function hold({ filesRequests, filesSeconds }: Metrics) {
-  const labels = { method: "get", code: 200 }
-  return { requests: filesRequests.of(labels), seconds: filesSeconds.of(labels) }
-}
+/** How an instant answer is counted. */
+const SENT = { method: "get", code: 200 } as const
 
 /** Under the names that the original's dashboards ask for. */
 function count(
@@ -110,7 +106,7 @@ async function answer({ request, caller, hot }: Asked, options: BlobserveAppOpti
     if (located.kind === "needs-slash") return toDirectory(request.url)
     if (located.kind === "absent") throw noSuchFile(target, located.path, repository.layers)
     const found = { target, repository, file: located.file, path: located.path }
-    hot.remember(request, found, options.clock.now())
+    hot.remember(request, found, performance.now())
     return await presentFile({ ...found, request, isTrusted: isTrusted({ request, caller }, options), wait })
   })
   // ws-proxy compares this body to tell that it should try again

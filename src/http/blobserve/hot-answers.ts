@@ -13,11 +13,11 @@ export interface Hot extends Found {
   readonly answer: InstantAnswer | null
 }
 
-/** A tag is looked at again after this. */
+/** A tag is looked at again after this, and the log tells of as many requests in lines of their own as it does in a second. */
 const HOT_MS = 1000
 /** Of contents and URLs, for each of both generations. */
-const HOT_BYTES = 8 * 1024 * 1024
-/** Of one, besides its content and its URL. */
+const HOT_BYTES = 16 * 1024 * 1024
+/** Of one, besides its content, which there may be twice, and its URL. */
 const EXTRA_BYTES = 2000
 
 /** What was found within a second. */
@@ -37,7 +37,7 @@ export class HotAnswers {
   #latest = new Generation(0)
   #before = this.#latest
 
-  /** `now` is in milliseconds that only grow, here as below. */
+  /** `now` is from `performance.now()`, here as below. */
   find(request: Request, now: number): Hot | null {
     const hot = this.#at(request.url, now)
     if (hot === null) return null
@@ -60,10 +60,10 @@ export class HotAnswers {
     const { url } = request
     const { blob, isVerified } = found.file
     if (!isVerified || blob.kind !== "bytes" || inGeneration(this.#latest, url, now) !== null) return
-    const bytes = blob.bytes.byteLength + 2 * url.length + EXTRA_BYTES
+    const bytes = 2 * (blob.bytes.byteLength + url.length) + EXTRA_BYTES
     const { known } = this.#withRoom(bytes, now)
     const headers = sameHeaders({ ...found, request })
-    known.set(url, { ...found, answer: headers === null ? null : instantAnswer(url, blob.bytes, headers) })
+    known.set(url, { ...found, answer: headers === null ? null : new WholeFile(url, blob.bytes, headers) })
   }
 
   #withRoom(bytes: number, now: number): Generation {
@@ -80,7 +80,22 @@ function inGeneration({ known, until }: Generation, url: string, now: number): H
   return now < until ? (known.get(url) ?? null) : null
 }
 
-function instantAnswer(url: string, bytes: Uint8Array<ArrayBuffer>, headers: Headers): InstantAnswer {
-  const tally = new RequestTally({ method: "GET", path: pathOf(url), status: 200, bytes: bytes.byteLength })
-  return { body: new Blob([bytes]), init: { headers }, tally }
+/** All of a file. */
+class WholeFile implements InstantAnswer {
+  readonly #bytes: Uint8Array<ArrayBuffer>
+  readonly init: { readonly headers: Headers }
+  readonly tally: RequestTally
+  #body: Blob | null = null
+
+  constructor(url: string, bytes: Uint8Array<ArrayBuffer>, headers: Headers) {
+    this.#bytes = bytes
+    this.init = { headers }
+    this.tally = new RequestTally({ method: "GET", path: pathOf(url), status: 200, bytes: bytes.byteLength })
+  }
+
+  /** A copy, made for those that are asked for once more. */
+  get body(): Blob {
+    this.#body ??= new Blob([this.#bytes])
+    return this.#body
+  }
 }
