@@ -40,7 +40,7 @@ export const FULL: Plan = {
   rounds: 5,
   transferRounds: 3,
   loadSeconds: 1,
-  warmSeconds: 1,
+  warmSeconds: 3,
   connections: 32,
   smallBlobs: 100,
   smallBytes: 4 * KIB,
