@@ -3,9 +3,8 @@ import { parseHtpasswd } from "../auth/htpasswd.ts"
 import type { Config, RegistryConfig } from "../config/load.ts"
 import { parseDockerConfig } from "../credentials/docker-config.ts"
 import { credentialPaths, dateProblem, parseCredentials } from "../http/tls/credentials.ts"
-import { checkedAuthorities } from "../lib/pem.ts"
 import { readAuthorities, readTls } from "../lib/tls-files.ts"
-import { parsePassword } from "./secrets.ts"
+import { authoritiesOf, type NamedFile, passwordOf } from "./secrets.ts"
 
 /**
  * Reads every file of users, passwords and certificates as `run` would. Rejects with what is wrong with one; gives what
@@ -29,8 +28,8 @@ async function checkPort({ auth, tls }: RegistryConfig): Promise<void> {
 
 async function checkUpstreams({ upstreams }: RegistryConfig): Promise<void> {
   for (const [host, { ca, passwordFile }] of upstreams) {
-    if (ca !== null) await parsed(`the ca of ${host}`, ca, (text) => checkedAuthorities(ca, text))
-    if (passwordFile !== null) await parsed(`the passwordFile of ${host}`, passwordFile, parsePassword)
+    if (ca !== null) await parsed(authoritiesOf(host, ca))
+    if (passwordFile !== null) await parsed(passwordOf(host, passwordFile))
   }
 }
 
@@ -42,13 +41,13 @@ function checkPeers({ sharing, specProviders }: RegistryConfig): void {
 
 async function dockerAuthProblems({ dockerAuth }: RegistryConfig): Promise<readonly string[]> {
   if (dockerAuth === null) return []
-  const { problems } = await parsed("dockerAuth", dockerAuth, parseDockerConfig)
+  const { problems } = await parsed({ what: "dockerAuth", path: dockerAuth, parse: parseDockerConfig })
   return problems.map(
     (problem) => `Cannot use an entry of dockerAuth, ${dockerAuth}, nothing is sent for it: ${problem}`,
   )
 }
 
-async function parsed<Value>(what: string, path: string, parse: (text: string) => Value): Promise<Value> {
+async function parsed<Value>({ what, path, parse }: NamedFile<Value>): Promise<Value> {
   const text = await readText(path)
   try {
     return parse(text)

@@ -24,10 +24,32 @@ export interface DockerSecrets {
 
 const NO_KEYCHAIN: Keychain = { find: async () => null, forget: () => {} }
 
+/** A file that the configuration names, and how it is read. */
+export interface NamedFile<Value> {
+  /** As messages call it. */
+  readonly what: string
+  readonly path: string
+  /** Throws when the text is not usable. */
+  readonly parse: (text: string) => Value
+}
+
+export const authoritiesOf = (host: string, path: string): NamedFile<string> => ({
+  what: `the ca of ${host}`,
+  path,
+  parse: (text) => checkedAuthorities(path, text),
+})
+
+export const passwordOf = (host: string, path: string): NamedFile<string> => ({
+  what: `the passwordFile of ${host}`,
+  path,
+  parse: parsePassword,
+})
+
 /** Opens docker's file, if there is one, and follows its changes. Rejects when it cannot be used. */
 export async function openDockerSecrets({ dockerAuth }: RegistryConfig, tools: Tools): Promise<DockerSecrets> {
   if (dockerAuth === null) return { keychain: NO_KEYCHAIN, close: () => {} }
-  const file = await watch("dockerAuth", dockerAuth, (text) => readDockerAuth(dockerAuth, text, tools), tools)
+  const parse = (text: string) => readDockerAuth(dockerAuth, text, tools)
+  const file = await watch({ what: "dockerAuth", path: dockerAuth, parse }, tools)
   return { keychain: dockerKeychain(file, tools), close: () => file.close() }
 }
 
@@ -37,8 +59,8 @@ export async function openSecrets({ upstreams }: RegistryConfig, others: Keychai
   const close = () => {
     for (const file of opened) file.close()
   }
-  const open = async <Value>(what: string, path: string, parse: (text: string) => Value) => {
-    const file = await watch(what, path, parse, tools)
+  const open = async <Value>(named: NamedFile<Value>) => {
+    const file = await watch(named, tools)
     opened.push(file)
     return file
   }
@@ -47,9 +69,8 @@ export async function openSecrets({ upstreams }: RegistryConfig, others: Keychai
   try {
     for (const [host, { ca, passwordFile, username }] of upstreams) {
       if (username !== null && passwordFile !== null)
-        logins.set(host, { username, password: await open(`the passwordFile of ${host}`, passwordFile, parsePassword) })
-      if (ca !== null)
-        authorities.set(host, await open(`the ca of ${host}`, ca, (text) => checkedAuthorities(ca, text)))
+        logins.set(host, { username, password: await open(passwordOf(host, passwordFile)) })
+      if (ca !== null) authorities.set(host, await open(authoritiesOf(host, ca)))
     }
   } catch (error) {
     close()
@@ -76,9 +97,7 @@ function dockerKeychain(
 }
 
 async function watch<Value>(
-  what: string,
-  path: string,
-  parse: (text: string) => Value,
+  { what, path, parse }: NamedFile<Value>,
   { log, metrics, tuning: { clock } }: Tools,
 ): Promise<WatchedFile<Value>> {
   const onReload = () => {
@@ -95,7 +114,7 @@ async function watch<Value>(
 }
 
 /** Files of secrets often end with a line break that is not part of the secret. Throws for an empty one. */
-export function parsePassword(text: string): string {
+function parsePassword(text: string): string {
   const password = text.replace(/\r?\n$/, "")
   if (password === "") throw new TypeError("it is empty")
   return password

@@ -1,5 +1,5 @@
-/** So many lines of one message in one second are written. */
-const MAX_LINES = 10
+/** So many lines of one message in one second are written, and of one request. */
+export const MAX_LINES = 10
 export const WINDOW_MS = 1000
 /** So that messages cannot fill the memory. */
 const MAX_MESSAGES = 1000

@@ -1,3 +1,5 @@
+import { MAX_LINES } from "./floods.ts"
+
 /** What is told of an answer. */
 export interface RequestFields {
   readonly method: string
@@ -6,9 +8,6 @@ export interface RequestFields {
   readonly bytes: number
   readonly ms: number
 }
-
-/** So many of its requests have lines of their own. */
-const MAX_LINES = 10
 
 /** How often one answer was sent. Lives as long as the answer, which is a second at most. */
 export class RequestTally {

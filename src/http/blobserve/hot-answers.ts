@@ -45,7 +45,7 @@ export class HotAnswers {
     return isRead && !isUpgrade(request) ? hot : null
   }
 
-  /** For who asks for all of a file. Apart from `find`, because what it does besides takes as long as to answer. */
+  /** For who asks for all of a file: of most requests, nothing else is looked at. */
   instant(request: Request, now: number): InstantAnswer | null {
     const answer = this.#at(request.url, now)?.answer ?? null
     return answer !== null && asksForAll(request) && !isUpgrade(request) ? answer : null
