@@ -16,8 +16,8 @@ export function writeDocument(figures: string): void {
   writeFileSync(FILE, `${text.slice(0, begin + BEGIN.length)}\n\n${figures}\n\n${text.slice(end)}`)
 }
 
-/** What the figures were measured on and with. */
-export async function describeMachine(): Promise<string> {
+/** What the figures were measured on and with. `wakefulness` is that of its CPUs. */
+export async function describeMachine(wakefulness: string): Promise<string> {
   const [first] = cpus()
   const said = async (command: readonly string[]) => {
     const { stderr, stdout } = await run(command)
@@ -26,6 +26,7 @@ export async function describeMachine(): Promise<string> {
   const lines = [
     `Date: ${new Date().toISOString().slice(0, 10)}`,
     `Machine: ${cpus().length} x ${first?.model ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
+    `CPUs: ${wakefulness}`,
     `Facade: ${await said([BINARY, "version"])}`,
     `nginx: ${(await said(["nginx", "-v"])).replace(/^.*nginx\//, "")} (Debian, one worker)`,
     `docker-registry: ${(await said(["docker-registry", "--version"])).replace(/^\S+ \S+ /, "")} (Debian)`,

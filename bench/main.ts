@@ -7,6 +7,7 @@ import { describeMachine, writeDocument } from "./document.ts"
 import { measureAll } from "./measure.ts"
 import { FULL, QUICK } from "./plan.ts"
 import { rows, table } from "./report.ts"
+import { keepAwake } from "./wakefulness.ts"
 
 /**
  * Measures the compiled facade beside nginx and docker-registry, prints a table, and writes it into docs/benchmarks.md.
@@ -26,10 +27,11 @@ async function main(args: readonly string[]): Promise<number> {
   const deadline = setTimeout(() => process.exit(complain("took too long and was stopped")), plan.deadlineMs)
   const work = mkdtempSync(join(tmpdir(), "registry-facade-bench-"))
   process.on("exit", () => rmSync(work, { recursive: true, force: true }))
+  const wakefulness = keepAwake()
   const figures = table(rows(await measureAll(work, plan, say)))
   clearTimeout(deadline)
   console.log(figures)
-  if (!isQuick) writeDocument(`${await describeMachine()}\n\n${figures}`)
+  if (!isQuick) writeDocument(`${await describeMachine(wakefulness)}\n\n${figures}`)
   return 0
 }
 

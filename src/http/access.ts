@@ -1,3 +1,4 @@
+import { giveBack } from "../lib/sole-bytes.ts"
 import { observeStream, type StreamEnd } from "../lib/stream.ts"
 import type { Route } from "../telemetry/labels.ts"
 import { errorText, type Fields, type Logger } from "../telemetry/log.ts"
@@ -71,15 +72,18 @@ function count({ httpRequests, httpSeconds, original }: Metrics, { route, second
   if (route === "manifest" || route === "blob") original.served(route, seconds, status >= 500)
 }
 
-/** Passes a stream on and tells at its end how much it was. */
+/** Passes a stream on to its client, gives the memory of what was sent back, and tells at the end how much it was. */
 function countedStream(
   body: ReadableStream<Uint8Array>,
   record: (bytes: number, end: Fields) => void,
 ): ReadableStream<Uint8Array> {
   let bytes = 0
+  let latest: Uint8Array | null = null
   return observeStream(body, {
-    chunk: ({ byteLength }) => {
-      bytes += byteLength
+    chunk: (chunk) => {
+      bytes += chunk.byteLength
+      if (latest !== null) giveBack(latest) // Bun has copied what it cannot send yet before it asks for more
+      latest = chunk
     },
     end: (end) => record(bytes, describeEnd(end)),
   })

@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { FileBlob } from "../blob/blob.ts"
 import type { Spool } from "../blob/spool.ts"
+import { soleBytes } from "../lib/sole-bytes.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { diskTrouble } from "./disk-error.ts"
 import type { DiskPaths } from "./disk-path.ts"
@@ -66,7 +67,7 @@ export class DiskSpool implements Spool {
     const { buffer, bytesRead } = await this.#file.read(new Uint8Array(wanted), 0, wanted, offset)
     if (bytesRead === 0)
       throw new Error(`Cannot read the spool at ${offset}: the file is shorter than what was written`)
-    return buffer.subarray(0, bytesRead)
+    return soleBytes(buffer.subarray(0, bytesRead))
   }
 
   advance(): void {} // a file holds everything

@@ -13,7 +13,7 @@ const MIB = 1024 * 1024
 const HUGE = 1024 * MIB
 const CLIENTS = 200
 /** A client that cost 1 MiB, or a blob that was held, would break it many times over. */
-const MAX_GROWTH = 160 * MIB
+const MAX_GROWTH = 120 * MIB
 
 /** Zeros take no room on the disk of the upstream. */
 function zeros(size: number) {
@@ -62,7 +62,7 @@ describe("[F6] memory of the binary does not grow with the size of a blob or the
   const readTogether = (bytes: number) => async (crowd: Crowd) => await until(() => crowd.received() > bytes, 60_000)
 
   test("while it is fetched, once for all", async () => {
-    const growth = await growthWith(readTogether(HUGE))
+    const growth = await growthWith(readTogether(4 * HUGE)) // most of it when all are behind the transfer
 
     expect(growth).toBeLessThan(MAX_GROWTH)
     expect(server.upstream.seen.filter((seen) => seen.method === "GET" && seen.path.endsWith(digest)).length).toBe(1)
