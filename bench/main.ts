@@ -27,11 +27,11 @@ async function main(args: readonly string[]): Promise<number> {
   const deadline = setTimeout(() => process.exit(complain("took too long and was stopped")), plan.deadlineMs)
   const work = mkdtempSync(join(tmpdir(), "registry-facade-bench-"))
   process.on("exit", () => rmSync(work, { recursive: true, force: true }))
-  const wakefulness = keepAwake()
+  const wakefulness = isQuick ? null : keepAwake()
   const figures = table(rows(await measureAll(work, plan, say)))
   clearTimeout(deadline)
   console.log(figures)
-  if (!isQuick) writeDocument(`${await describeMachine(wakefulness)}\n\n${figures}`)
+  if (wakefulness !== null) writeDocument(`${await describeMachine(wakefulness)}\n\n${figures}`)
   return 0
 }
 

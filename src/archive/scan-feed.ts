@@ -1,10 +1,10 @@
 import type { ToScanner } from "./scan-messages.ts"
 
 /** Bytes that wait in the worker; what it unpacks of them at once is bounded by it. */
-const AHEAD_BYTES = 1024 * 1024
+const AHEAD_BYTES = 2 * 1024 * 1024
 /** As long as the worker has so many pieces, only whole ones follow. */
 const ENOUGH = 2
-const PIECE_BYTES = 256 * 1024
+const PIECE_BYTES = 512 * 1024
 /** The collector hears late of memory outside its heap, which is what transfers leave behind: half as much again, by then. */
 const COLLECT_BYTES = 64 * 1024 * 1024
 

@@ -10,7 +10,10 @@ export interface Spool {
   readonly isWindow: boolean
   /** Appends; the bytes can be read when it resolves. Rejects when the signal is aborted while it waits for readers. */
   write(bytes: Uint8Array, signal?: AbortSignal): Promise<void>
-  /** At least one byte and at most `length`, from `offset`, which must be below what was written. Rejects with SpoolGone. */
+  /**
+   * At least one byte and at most `length`, from `offset`, which must be below what was written. Rejects with SpoolGone. What is
+   * marked as nobody else's (`soleBytes`) is the caller's alone: whoever wraps a spool neither keeps nor shares it.
+   */
   read(offset: number, length: number): Promise<Uint8Array>
   /** Tells where the slowest and the fastest reader are, so that what nobody needs any more can be let go. */
   advance(slowest: number, fastest: number): void

@@ -80,9 +80,12 @@ function countedStream(
   let bytes = 0
   let latest: Uint8Array | null = null
   return observeStream(body, {
+    asked: () => {
+      if (latest !== null) giveBack(latest) // Bun is done with it before it asks for more
+      latest = null
+    },
     chunk: (chunk) => {
       bytes += chunk.byteLength
-      if (latest !== null) giveBack(latest) // Bun has copied what it cannot send yet before it asks for more
       latest = chunk
     },
     end: (end) => record(bytes, describeEnd(end)),

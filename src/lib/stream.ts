@@ -94,6 +94,8 @@ export type StreamEnd =
   | { readonly kind: "left" }
 
 export interface StreamObserver {
+  /** Called each time that the consumer asks for more. */
+  readonly asked?: () => void
   readonly chunk?: (bytes: Uint8Array) => void
   /** Called exactly once. */
   readonly end: (end: StreamEnd) => void
@@ -114,6 +116,7 @@ export function observeStream<Bytes extends Uint8Array>(
     {
       async pull(controller) {
         try {
+          observer.asked?.()
           const { done, value } = await reader.read()
           if (!done) {
             observer.chunk?.(value)

@@ -60,12 +60,12 @@ test("what was kept back is sent when the worker has used what it had", async ()
 
 test("a source that is faster waits, and goes on when it may, or when nothing is wanted any more", async () => {
   const { feed, sent, giveBack } = worker()
-  const adding = feed.add(new Uint8Array(3 * 1024 * KIB))
+  const adding = feed.add(new Uint8Array(5 * 1024 * KIB))
   const most = 4
   await until(() => sent.length === most)
   giveBack()
   await until(() => sent.length === most)
-  expect(memory(sent)).toBe(1024 * KIB)
+  expect(memory(sent)).toBe(2048 * KIB)
   await feed.close()
 
   expect(await adding).toBe(false)

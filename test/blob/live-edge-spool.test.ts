@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { withLiveEdge } from "../../src/blob/live-edge-spool.ts"
 import type { Spool } from "../../src/blob/spool.ts"
+import { giveBack } from "../../src/lib/sole-bytes.ts"
 import type { Descriptor } from "../../src/oci/descriptor.ts"
 import { opaqueLayer, sha256 } from "../helpers/images.ts"
 
@@ -62,6 +63,13 @@ describe("withLiveEdge()", () => {
       expect(Buffer.from(await edge.read(offset, 100))).toEqual(Buffer.from(piece(offset / 100)))
     }
     expect(reads).toEqual([0, 100, 200, 300, 400, 500, 600])
+  })
+
+  test("what readers share is nobody's to give back", async () => {
+    const { edge } = await written(1)
+    giveBack(await edge.read(0, 100))
+
+    expect(Buffer.from(await edge.read(0, 100))).toEqual(Buffer.from(piece(0)))
   })
 
   test("after a reset, nothing of the wrong bytes is left", async () => {

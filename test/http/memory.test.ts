@@ -12,7 +12,7 @@ setDefaultTimeout(120_000)
 const MIB = 1024 * 1024
 const HUGE = 1024 * MIB
 const CLIENTS = 200
-/** A client that cost 1 MiB, or a blob that was held, would break it many times over. */
+/** A client that cost 1 MiB, or a blob that was held, would break it; so do bytes that wait for the collector once they are sent. */
 const MAX_GROWTH = 120 * MIB
 
 /** Zeros take no room on the disk of the upstream. */
