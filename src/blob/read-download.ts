@@ -14,7 +14,7 @@ export interface ReadOptions {
   readonly restart: () => Download
 }
 
-/** What one client costs in memory: a slow reader holds one chunk, the rest waits in the spool. */
+/** What one client costs in memory: a slow reader holds one chunk, beside what of it waits to be sent; the rest is in the spool. */
 const CHUNK_BYTES = 64 * 1024
 /** What all clients of one transfer hold; where they are many, each gets less at a time. */
 const CHUNKS_BYTES = 32 * 1024 * 1024

@@ -2,6 +2,7 @@ import type { Frame } from "../archive/frame.ts"
 import { LayerEntries } from "../archive/layer-entries.ts"
 import type { ScanBatch } from "../archive/scan-layer.ts"
 import type { Spool } from "../blob/spool.ts"
+import { release } from "../lib/sole-bytes.ts"
 import type { Descriptor } from "../oci/descriptor.ts"
 import { createHasher } from "../oci/digest.ts"
 import { OCTET_STREAM } from "../oci/media-type.ts"
@@ -39,7 +40,7 @@ export class GrowingLayer implements Pack {
       await this.#place.pack.write(bytes)
       this.#hasher.update(bytes)
       this.#size += bytes.byteLength
-      bytes.buffer.transfer(0) // given back now, not when the collector finds it
+      release(bytes.buffer)
     }
     this.frames.push(...frames)
     for (const entry of entries) this.entries.add(entry)

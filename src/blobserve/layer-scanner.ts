@@ -5,6 +5,7 @@ import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Clock } from "../lib/clock.ts"
 import { detectEncoding, ENCODING_HEAD, type Encoding } from "../lib/decompress.ts"
 import { Semaphore } from "../lib/semaphore.ts"
+import { release } from "../lib/sole-bytes.ts"
 import { readHead } from "../lib/stream-head.ts"
 import type { Trust } from "../oci/reference.ts"
 import { type BlobStore, StoreBypass } from "../store/store.ts"
@@ -153,7 +154,7 @@ export class LayerScanner {
     const pack = this.#passingPack(job)
     job.layer.grow(entries, pack)
     const take = async (batch: ScanBatch) => {
-      for (const packed of batch.packed) packed.buffer.transfer(0) // given back now, not when the collector finds it
+      for (const { buffer } of batch.packed) release(buffer)
       for (const entry of batch.entries) entries.add(entry)
     }
     const bytes = await this.#read(job, { stream, isKept: false, store: null, take })

@@ -2,6 +2,7 @@ import type { LoadedFrame, PackedFrame } from "../archive/frame.ts"
 import { scanInWorker } from "../archive/scan-in-worker.ts"
 import type { ScanBatch, ScanLimits } from "../archive/scan-layer.ts"
 import type { Semaphore } from "../lib/semaphore.ts"
+import { release } from "../lib/sole-bytes.ts"
 import type { LayerSource } from "./layer-source.ts"
 import type { Pack, PackReader } from "./pack.ts"
 
@@ -101,7 +102,7 @@ class PassingReader implements PackReader {
     for (const [at, frame] of frames.entries()) {
       const bytes = packed[at]
       if (bytes !== undefined && !isBefore({ frame }, this.#wanted)) this.#waiting.push({ frame, packed: bytes })
-      else bytes?.buffer.transfer(0) // given back now, not when the collector finds it
+      else if (bytes !== undefined) release(bytes.buffer)
     }
     this.#wake()
     while (this.#waiting.length >= AHEAD && !this.#left.signal.aborted) await this.#changed.promise

@@ -6,10 +6,12 @@ export function soleBytes(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffe
   return bytes
 }
 
-/**
- * Gives the memory of bytes back that were marked, which are empty afterwards; does nothing with others. The collector
- * hears late of memory outside its heap.
- */
+/** Releases bytes that were marked; does nothing with others. */
 export function giveBack(bytes: Uint8Array): void {
-  if (sole.delete(bytes) && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0)
+  if (sole.delete(bytes) && bytes.buffer instanceof ArrayBuffer) release(bytes.buffer)
+}
+
+/** Frees memory at once, because the collector hears late of what is outside its heap. It is empty afterwards, for all who have it. */
+export function release(buffer: ArrayBuffer): void {
+  buffer.transfer(0)
 }
